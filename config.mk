@@ -1,0 +1,24 @@
+# Paths and flags. Override on the command line: make PREFIX=/opt/sluice CFLAGS=-O3
+
+VERSION = 0.1.0
+
+PREFIX = /usr/local
+BINDIR = $(PREFIX)/bin
+MANDIR = $(PREFIX)/share/man
+DATADIR = $(PREFIX)/share/sluice
+UNITDIR = $(PREFIX)/lib/systemd/system
+BASHCOMPDIR = $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR = $(PREFIX)/share/zsh/site-functions
+
+CC = cc
+CFLAGS = -O2 -g
+PKG_CONFIG = pkg-config
+
+# DEVELOPER=1: warnings are errors. SANITIZER=address,undefined: instrumented, in a build directory of its own.
+DEVELOPER =
+SANITIZER =
+
+WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wformat=2 -Wundef -Wwrite-strings -Wno-unused-parameter -Wimplicit-fallthrough
+HARDEN = -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+HARDEN_LD = -pie -Wl,-z,relro,-z,now

@@ -1,0 +1,253 @@
+#include "io.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITER_HIGH  (256 * 1024)
+#define READER_BLOCK (256 * 1024)
+
+/* ---- writer ---- */
+
+int write_all(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n > 0) {
+		ssize_t done = write(fd, p, n);
+
+		if (done < 0) {
+			if (errno == EINTR)
+				continue;
+			return -1;
+		}
+		p += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+void writer_init(struct writer *w, int fd, size_t high)
+{
+	*w = (struct writer){ .fd = fd, .high = high ? high : WRITER_HIGH };
+}
+
+void writer_release(struct writer *w)
+{
+	buf_release(&w->buf);
+}
+
+int writer_flush(struct writer *w)
+{
+	if (w->failed) {
+		w->buf.len = 0;
+		return -1;
+	}
+	if (w->buf.len == 0)
+		return 0;
+	if (write_all(w->fd, w->buf.data, w->buf.len) < 0) {
+		w->failed = true;
+		w->broken = errno == EPIPE;
+		w->buf.len = 0;
+		return fail_errno(EXIT_IO, w->fd == STDOUT_FILENO ? "stdout" : "write");
+	}
+	w->bytes += w->buf.len;
+	w->buf.len = 0;
+	return 0;
+}
+
+int writer_close(struct writer *w)
+{
+	int result = writer_flush(w);
+
+	/* NFS and quotas may report the failed write only here. */
+	if (close(w->fd) < 0 && result == 0)
+		result = fail_errno(EXIT_IO, w->fd == STDOUT_FILENO ? "stdout" : "close");
+	w->fd = -1;
+	return result;
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stop_signal;
+static sigset_t wait_mask; /* what reader_line unblocks while it waits */
+static bool masked;
+
+static void on_signal(int signo)
+{
+	stop_signal = signo;
+}
+
+void sig_install(bool anytime)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	sigset_t block;
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (anytime)
+		return;
+	sigemptyset(&block);
+	sigaddset(&block, SIGTERM);
+	sigaddset(&block, SIGINT);
+	sigprocmask(SIG_BLOCK, &block, &wait_mask);
+	sigdelset(&wait_mask, SIGTERM);
+	sigdelset(&wait_mask, SIGINT);
+	masked = true;
+}
+
+int sig_stop(void)
+{
+	return stop_signal;
+}
+
+/* ---- reader ---- */
+
+void reader_init(struct reader *r, int fd, const char *name, struct writer *tied)
+{
+	*r = (struct reader){ .fd = fd, .name = name, .tied = tied };
+}
+
+void reader_release(struct reader *r)
+{
+	free(r->data);
+	r->data = NULL;
+}
+
+bool reader_empty(const struct reader *r)
+{
+	return r->scanned == r->end;
+}
+
+/* Room for a block behind `end`: moves the unread tail to the front, grows when a line is longer. */
+static int make_room(struct reader *r)
+{
+	size_t unread = r->end - r->start;
+
+	if (unread > LINE_MAX_BYTES)
+		return fail(EXIT_DATA, "%s: line %llu: longer than 1 GiB", r->name,
+		    (unsigned long long)r->lines + 1);
+	if (r->start > 0) {
+		memmove(r->data, r->data + r->start, unread);
+		r->scanned -= r->start;
+		r->start = 0;
+		r->end = unread;
+	}
+	if (r->cap < unread + READER_BLOCK + READ_PAD) {
+		r->cap = r->cap ? r->cap * 2 : 2 * READER_BLOCK + READ_PAD;
+		r->data = xrealloc(r->data, r->cap);
+	}
+	return 0;
+}
+
+/*
+ * Waits until fd can be read: 1; deadline or signal: 0. The signals are unblocked by ppoll itself,
+ * so one that comes just before it is not slept through.
+ */
+static int wait_readable(struct reader *r, int64_t deadline_ms)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+	int64_t left = deadline_ms < 0 ? -1 : deadline_ms - clock_mono_ms();
+	struct timespec ts;
+	int n;
+
+	if (stop_signal)
+		return 0;
+	if (left < 0 && deadline_ms >= 0)
+		left = 0;
+	if (r->tied && r->tied->buf.len > 0) {
+		ts = (struct timespec){ 0 };
+		n = ppoll(&p, 1, &ts, masked ? &wait_mask : NULL);
+		if (n != 0)
+			return n > 0 && !stop_signal;
+		writer_flush(r->tied); /* a failure sticks; the tool sees it at its next check */
+	}
+	ts = (struct timespec){ left / 1000, left % 1000 * 1000000 };
+	n = ppoll(&p, 1, left < 0 ? NULL : &ts, masked ? &wait_mask : NULL);
+	return n > 0 && !stop_signal;
+}
+
+static enum line_result finish_input(struct reader *r, struct span *line)
+{
+	if (r->start == r->end)
+		return LINE_EOF;
+	*line = (struct span){ r->data + r->start, r->end - r->start };
+	r->start = r->scanned = r->end;
+	r->lines++;
+	return LINE_TAIL;
+}
+
+enum line_result reader_line(struct reader *r, struct span *line, int64_t deadline_ms)
+{
+	for (;;) {
+		const char *from = r->data + r->scanned;
+		const char *nl = r->scanned < r->end ? memchr(from, '\n', r->end - r->scanned) : NULL;
+		ssize_t n;
+
+		if (nl) {
+			size_t len = (size_t)(nl - (r->data + r->start));
+
+			*line = (struct span){ r->data + r->start, len };
+			r->start += len + 1;
+			r->scanned = r->start;
+			r->bytes += len + 1;
+			r->lines++;
+			return LINE_OK;
+		}
+		r->scanned = r->end;
+		if (r->eof)
+			return finish_input(r, line);
+		if (make_room(r) < 0)
+			return LINE_FAIL;
+		if (!wait_readable(r, deadline_ms))
+			return LINE_WAIT;
+		n = read(r->fd, r->data + r->end, r->cap - r->end - READ_PAD);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0) {
+			fail_errno(EXIT_IO, "%s", r->name);
+			return LINE_FAIL;
+		}
+		if (n == 0)
+			r->eof = true;
+		r->end += (size_t)n;
+	}
+}
+
+char *read_file(const char *path, size_t *n)
+{
+	struct buf b = BUF_INIT;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = 1;
+
+	if (fd < 0) {
+		fail_errno(0, "%s", path);
+		return NULL;
+	}
+	while (got > 0) {
+		buf_reserve(&b, 64 * 1024);
+		got = read(fd, b.data + b.len, b.cap - b.len);
+		if (got > 0)
+			b.len += (size_t)got;
+	}
+	if (got < 0) {
+		fail_errno(EXIT_IO, "%s", path);
+		buf_release(&b);
+		close(fd);
+		return NULL;
+	}
+	close(fd);
+	buf_cstr(&b);
+	if (n)
+		*n = b.len;
+	return b.data;
+}
