@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define WRITER_HIGH  (256 * 1024)
@@ -77,37 +77,48 @@ int writer_close(struct writer *w)
 /* ---- signals ---- */
 
 static volatile sig_atomic_t stop_signal;
-static sigset_t wait_mask; /* what reader_line unblocks while it waits */
-static bool masked;
+static int signal_fd = -1; /* readable when a signal to stop is pending */
 
 static void on_signal(int signo)
 {
 	stop_signal = signo;
 }
 
+/*
+ * A reader polls the signalfd(2) beside its input: a signal can then neither be lost between a check
+ * and a blocking read, nor be overlooked while input never runs dry, nor cut a write in two.
+ */
 void sig_install(bool anytime)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	sigset_t block;
+	sigset_t set;
 
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (!anytime && sigprocmask(SIG_BLOCK, &set, NULL) == 0) {
+		signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+		if (signal_fd >= 0)
+			return;
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+	}
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	if (anytime)
-		return;
-	sigemptyset(&block);
-	sigaddset(&block, SIGTERM);
-	sigaddset(&block, SIGINT);
-	sigprocmask(SIG_BLOCK, &block, &wait_mask);
-	sigdelset(&wait_mask, SIGTERM);
-	sigdelset(&wait_mask, SIGINT);
-	masked = true;
 }
 
 int sig_stop(void)
 {
 	return stop_signal;
+}
+
+static void take_signal(void)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signal_fd, &info, sizeof(info)) == sizeof(info))
+		stop_signal = (int)info.ssi_signo;
 }
 
 /* ---- reader ---- */
@@ -149,31 +160,27 @@ static int make_room(struct reader *r)
 	return 0;
 }
 
-/*
- * Waits until fd can be read: 1; deadline or signal: 0. The signals are unblocked by ppoll itself,
- * so one that comes just before it is not slept through.
- */
+/* Waits until fd can be read: 1; deadline or signal to stop: 0. */
 static int wait_readable(struct reader *r, int64_t deadline_ms)
 {
-	struct pollfd p = { .fd = r->fd, .events = POLLIN };
-	int64_t left = deadline_ms < 0 ? -1 : deadline_ms - clock_mono_ms();
-	struct timespec ts;
-	int n;
+	struct pollfd p[2] = { { .fd = r->fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+	int64_t left = -1;
+	int n = 0;
 
-	if (stop_signal)
-		return 0;
-	if (left < 0 && deadline_ms >= 0)
-		left = 0;
 	if (r->tied && r->tied->buf.len > 0) {
-		ts = (struct timespec){ 0 };
-		n = ppoll(&p, 1, &ts, masked ? &wait_mask : NULL);
-		if (n != 0)
-			return n > 0 && !stop_signal;
-		writer_flush(r->tied); /* a failure sticks; the tool sees it at its next check */
+		n = poll(p, 2, 0);
+		if (n == 0)
+			writer_flush(r->tied); /* a failure sticks; the tool sees it at its next check */
 	}
-	ts = (struct timespec){ left / 1000, left % 1000 * 1000000 };
-	n = ppoll(&p, 1, left < 0 ? NULL : &ts, masked ? &wait_mask : NULL);
-	return n > 0 && !stop_signal;
+	if (deadline_ms >= 0) {
+		left = deadline_ms - clock_mono_ms();
+		left = left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : left;
+	}
+	if (n == 0 && !stop_signal)
+		n = poll(p, 2, (int)left);
+	if (n > 0 && (p[1].revents & POLLIN))
+		take_signal();
+	return n > 0 && p[0].revents && !stop_signal;
 }
 
 static enum line_result finish_input(struct reader *r, struct span *line)

@@ -78,7 +78,8 @@ char *read_file(const char *path, size_t *n);
 
 /*
  * Signals. sig_install makes TERM and INT set a flag and ignores PIPE (writes then give EPIPE).
- * They are delivered only while reader_line waits, or at once when `anytime` is set.
+ * Without `anytime` they are taken only when reader_line would read (so a filter ends at a line); with it
+ * they interrupt at any time (EINTR).
  */
 void sig_install(bool anytime);
 int sig_stop(void); /* 0, or SIGTERM or SIGINT: the one that came */
