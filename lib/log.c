@@ -31,6 +31,11 @@ const char *log_tool(void)
 	return tool_name;
 }
 
+bool log_quiet(void)
+{
+	return be_quiet;
+}
+
 int fail(enum exit_code code, const char *fmt, ...)
 {
 	va_list ap;

@@ -29,6 +29,7 @@ enum exit_code {
 void log_init(const char *tool);
 void log_level(bool quiet, bool verbose); /* quiet: no notes and no summary; errors always print */
 const char *log_tool(void);
+bool log_quiet(void);
 
 /*
  * Leaves "what: why" (no tool name, no newline) and the code; returns -1.
