@@ -90,7 +90,7 @@ struct json_value stream_payload(struct stream *s, const struct line *l);
 
 /* The bytes of key and payload as Kafka has them. 1: bytes in *out (maybe in *scratch); 0: null; -1: fail(). */
 int stream_key_bytes(const struct line *l, struct buf *scratch, struct span *out);
-int stream_payload_bytes(struct stream *s, const struct line *l, struct buf *scratch, struct span *out);
+int stream_payload_bytes(const struct line *l, struct buf *scratch, struct span *out);
 
 /* Appends l->text without its member path. */
 void stream_without_path(const struct line *l, struct buf *to);
