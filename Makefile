@@ -43,6 +43,11 @@ $(BUILD)/t/unit/%: $(BUILD)/t/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LIBS)
 
+# Helpers of the tests (t/tool) and benches (t/perf)
+$(BUILD)/t/%: $(BUILD)/t/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
 .SECONDARY:
 
 -include $(wildcard $(BUILD)/lib/*.d $(BUILD)/tools/*.d $(BUILD)/t/*.d $(BUILD)/t/*/*.d)
