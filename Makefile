@@ -48,6 +48,14 @@ $(BUILD)/t/%: $(BUILD)/t/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# Preloaded into any program, so never instrumented itself
+FAULT := $(BUILD)/t/libfault.so
+
+$(FAULT): t/fault/libfault.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC $<")
+	$(Q)$(CC) -std=c11 $(WARN) $(CFLAGS) -fPIC -shared -o $@ $<
+
 .SECONDARY:
 
 -include $(wildcard $(BUILD)/lib/*.d $(BUILD)/tools/*.d $(BUILD)/t/*.d $(BUILD)/t/*/*.d)
