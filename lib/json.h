@@ -38,7 +38,7 @@ enum json_type {
 
 struct json {
 	const char *p;    /* next byte; after an error the byte that is wrong */
-	const char *end;
+	const char *start, *end;
 	const char *why;  /* NULL, or what is wrong (static text) */
 	int depth;        /* containers open around p */
 	bool breaks;      /* a raw LF or CR stood between tokens so far */
