@@ -119,6 +119,11 @@ static const struct offset *offset_at(int64_t sec)
 	return o;
 }
 
+long clock_offset(int64_t sec)
+{
+	return offset_at(sec)->seconds;
+}
+
 /* ---- the calendar ---- */
 
 /*
@@ -194,6 +199,26 @@ static int64_t instant_of_local(int64_t local)
 	return local - before;
 }
 
+int clock_instant(const struct tm *tm, bool local, int64_t *ms)
+{
+	int64_t year = (int64_t)tm->tm_year + 1900, sec;
+	int month = tm->tm_mon + 1;
+
+	if (month < 1 || month > 12 || tm->tm_mday < 1 || tm->tm_mday > month_days(year, month) ||
+	    tm->tm_hour < 0 || tm->tm_hour > 24 || tm->tm_min < 0 || tm->tm_min > 59 ||
+	    tm->tm_sec < 0 || tm->tm_sec > 60 || (tm->tm_hour == 24 && (tm->tm_min || tm->tm_sec)))
+		return -1;
+	sec = days_from_civil(year, month, tm->tm_mday) * DAY + tm->tm_hour * 3600 + tm->tm_min * 60 +
+	    tm->tm_sec;
+	sec = local ? instant_of_local(sec) : sec - tm->tm_gmtoff;
+	if (tm->tm_sec == 60 && sec % DAY != 0) /* leap seconds are at midnight UTC */
+		return -1;
+	if (sec < 0 || sec > CLOCK_MAX_MS / 1000)
+		return -1;
+	*ms = sec * 1000;
+	return 0;
+}
+
 /* ---- texts ---- */
 
 struct cursor {
@@ -242,15 +267,15 @@ static bool fraction(struct cursor *c, int *ms)
 	return c->p > start;
 }
 
-/* "" (none), Z, +hh, +hhmm or +hh:mm: seconds east of UTC. */
-static bool offset(struct cursor *c, bool *given, int *seconds)
+/* "" (then the time is local), Z, +hh, +hhmm or +hh:mm: seconds east of UTC. */
+static bool offset(struct cursor *c, bool *local, long *seconds)
 {
 	int hours, minutes = 0;
 	bool west;
 
 	*seconds = 0;
-	*given = c->p < c->end;
-	if (!*given || take(c, 'Z') || take(c, 'z'))
+	*local = c->p == c->end;
+	if (*local || take(c, 'Z') || take(c, 'z'))
 		return true;
 	west = take(c, '-');
 	if ((!west && !take(c, '+')) || !digits(c, 2, 23, &hours))
@@ -260,50 +285,40 @@ static bool offset(struct cursor *c, bool *given, int *seconds)
 		if (!digits(c, 2, 59, &minutes))
 			return false;
 	}
-	*seconds = (hours * 60 + minutes) * 60 * (west ? -1 : 1);
+	*seconds = (hours * 60L + minutes) * (west ? -60 : 60);
 	return true;
 }
 
-struct iso {
-	int year, month, day, hour, minute, second, ms, offset;
-	bool has_offset;
-};
-
-static bool read_iso(struct cursor *c, struct iso *t)
+static bool read_iso(struct cursor *c, struct tm *tm, int *ms, bool *local)
 {
-	if (!digits(c, 4, 9999, &t->year) || !take(c, '-') || !digits(c, 2, 12, &t->month) ||
-	    t->month == 0 || !take(c, '-') || !digits(c, 2, month_days(t->year, t->month), &t->day) ||
-	    t->day == 0)
+	if (!digits(c, 4, 9999, &tm->tm_year) || !take(c, '-') || !digits(c, 2, 12, &tm->tm_mon) ||
+	    !take(c, '-') || !digits(c, 2, 31, &tm->tm_mday))
 		return false;
+	tm->tm_year -= 1900;
+	tm->tm_mon--;
 	if (c->p == c->end)
 		return true;
 	if (!take(c, 'T') && !take(c, 't') && !take(c, ' '))
 		return false;
-	if (!digits(c, 2, 24, &t->hour) || !take(c, ':') || !digits(c, 2, 59, &t->minute))
+	if (!digits(c, 2, 24, &tm->tm_hour) || !take(c, ':') || !digits(c, 2, 59, &tm->tm_min))
 		return false;
-	if (take(c, ':') && (!digits(c, 2, 60, &t->second) || !fraction(c, &t->ms)))
+	if (take(c, ':') && (!digits(c, 2, 60, &tm->tm_sec) || !fraction(c, ms)))
 		return false;
-	if (t->hour == 24 && (t->minute || t->second || t->ms))
+	if (tm->tm_hour == 24 && *ms > 0)
 		return false;
-	return offset(c, &t->has_offset, &t->offset) && c->p == c->end;
+	return offset(c, local, &tm->tm_gmtoff) && c->p == c->end;
 }
 
 int clock_parse_iso(const char *p, size_t n, int64_t *ms)
 {
 	struct cursor c = { p, p + n };
-	struct iso t = { 0 };
-	int64_t local, sec, result;
+	struct tm tm = { 0 };
+	bool local = true;
+	int fraction_ms = 0;
 
-	if (!read_iso(&c, &t))
+	if (!read_iso(&c, &tm, &fraction_ms, &local) || clock_instant(&tm, local, ms) < 0)
 		return -1;
-	local = days_from_civil(t.year, t.month, t.day) * DAY + t.hour * 3600 + t.minute * 60 + t.second;
-	sec = t.has_offset ? local - t.offset : instant_of_local(local);
-	if (t.second == 60 && sec % DAY != 0) /* leap seconds are at midnight UTC */
-		return -1;
-	result = sec * 1000 + t.ms;
-	if (result < 0 || result > CLOCK_MAX_MS)
-		return -1;
-	*ms = result;
+	*ms += fraction_ms;
 	return 0;
 }
 
@@ -392,10 +407,10 @@ int clock_parse_epoch(const char *p, size_t n, int64_t *ms)
 size_t clock_format_iso(char to[CLOCK_ISO_SIZE], int64_t ms)
 {
 	int64_t sec = floor_div(ms, 1000), days = floor_div(sec, DAY), year;
-	int month, day, left = (int)(sec - days * DAY), n;
+	int month, day, left = (int)(sec - days * DAY), rest = (int)(ms % 1000), n;
 
 	civil_from_days(days, &year, &month, &day);
 	n = snprintf(to, CLOCK_ISO_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ", (long long)year, month,
-	    day, left / 3600, left / 60 % 60, left % 60, (int)(ms - sec * 1000));
+	    day, left / 3600, left / 60 % 60, left % 60, rest < 0 ? rest + 1000 : rest);
 	return (size_t)n;
 }

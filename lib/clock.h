@@ -22,6 +22,14 @@ int clock_zone(const char *name);
 
 /* Calendar of an instant (seconds; may be negative) in the zone, with tm_gmtoff and tm_zone. */
 void clock_calendar(int64_t sec, struct tm *tm);
+long clock_offset(int64_t sec); /* the zone's seconds east of UTC at an instant */
+
+/*
+ * The inverse: the instant of tm_year to tm_sec, by tm_gmtoff or, when local is set, in the zone. What the
+ * zone's clocks show twice is the first of them; what they leave out is that much later. 0; -1: not
+ * a date and time, or outside the years above.
+ */
+int clock_instant(const struct tm *tm, bool local, int64_t *ms);
 
 /*
  * ISO 8601 / RFC 3339: date, or date and time with T or one space, seconds optional, fraction of
