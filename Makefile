@@ -1,10 +1,14 @@
 # sluice: make | check | bench | demo | install | uninstall | lint | format | fuzz | coverage | deps | clean
+#
+#	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
+#	make demo [BROKER=host:9092]                         the whole pipeline in a minute
+#	make V=1                                             shows the commands
 include config.mk
 
 comma := ,
 BUILD := build$(if $(SANITIZER),/san-$(subst $(comma),-,$(SANITIZER)))
 ifneq ($(DEVELOPER),)
-WARN += -Werror
+ERROR = -Werror
 endif
 ifneq ($(SANITIZER),)
 HARDEN = -fsanitize=$(SANITIZER) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -14,7 +18,7 @@ endif
 DEFLATE := $(shell $(PKG_CONFIG) --exists libdeflate 2>/dev/null && echo libdeflate)
 LIBS = -lrdkafka -lcjson -lz $(if $(DEFLATE),-ldeflate) -lpthread
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(if $(DEFLATE),-DHAVE_LIBDEFLATE) \
-	-Ilib $(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
+	-Ilib $(WARN) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) $(LDFLAGS)
 
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
@@ -22,15 +26,30 @@ BIN := $(TOOLS:%=$(BUILD)/bin/%)
 LIBOBJ := $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
 LIB := $(BUILD)/libsluice.a
 UNIT := $(patsubst t/unit/%.c,$(BUILD)/t/unit/%,$(wildcard t/unit/*.c))
+HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard t/tool/*.c t/perf/*.c))
+FAULT := $(BUILD)/t/libfault.so
+FUZZ := $(patsubst t/fuzz/%.c,$(BUILD)/t/fuzz/%,$(wildcard t/fuzz/*.c))
+PAGES := $(wildcard man/*.[1-8])
+SOURCES := $(wildcard lib/*.[ch] tools/*.[ch] t/*/*.[ch])
+SCRIPTS = $(shell grep -lE '^\#!/bin/(ba)?sh' .ci/* t/lib/* t/perf/* t/demo etc/completions/* 2>/dev/null)
 
 Q := $(if $(V),,@)
+JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 all: $(BIN)
 
-$(BUILD)/%.o: %.c
+# ---- build ----
+
+# Changed flags rebuild everything (but not -Werror alone).
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS))' | cmp -s - $@ || \
+		echo '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS))' >$@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC $<")
-	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(ERROR) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIBOBJ)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -44,13 +63,11 @@ $(BUILD)/t/unit/%: $(BUILD)/t/unit/%.o $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LIBS)
 
 # Helpers of the tests (t/tool) and benches (t/perf)
-$(BUILD)/t/%: $(BUILD)/t/%.o $(LIB)
+$(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 # Preloaded into any program, so never instrumented itself
-FAULT := $(BUILD)/t/libfault.so
-
 $(FAULT): t/fault/libfault.c
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC $<")
@@ -58,12 +75,104 @@ $(FAULT): t/fault/libfault.c
 
 .SECONDARY:
 
--include $(wildcard $(BUILD)/lib/*.d $(BUILD)/tools/*.d $(BUILD)/t/*.d $(BUILD)/t/*/*.d)
+-include $(wildcard $(BUILD)/lib/*.d $(BUILD)/tools/*.d $(BUILD)/t/*/*.d)
+
+# ---- dependencies ----
+# They run make again: what is found (libdeflate) is looked up when the Makefile is read.
+
+deps: deps-test deps-lint
+
+deps-build deps-demo deps-test deps-lint deps-fuzz: deps-%:
+	@t/lib/deps $($(shell echo $* | tr a-z A-Z)_PACKAGES)
+
+# ---- tests ----
 
 unit: $(UNIT)
-	@set -e; for t in $(UNIT); do $$t; done
+	$(Q)set -e; for t in $(UNIT); do $$t >$(BUILD)/unit.log 2>&1 || { cat $(BUILD)/unit.log; exit 1; }; done
+	@echo "unit: $(words $(UNIT)) programs passed"
+
+tests: $(BIN) $(UNIT) $(HELPERS) $(FAULT)
+
+check: deps-test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) DEVELOPER=$(DEVELOPER) tests
+	$(Q)$(MAKE) --no-print-directory unit
+	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_REQUIRE_KAFKA=1 SLUICE_LONG=$(LONG) t/lib/with-kafka prove -j2 $(T)
+
+T = $(sort $(wildcard t/*.t))
+
+bench: deps-test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
+	$(Q)SLUICE_BUILD=$(BUILD) t/lib/with-kafka t/perf/bench
+
+demo: deps-demo
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
+	$(Q)SLUICE_BUILD=$(BUILD) t/demo $(BROKER)
+
+# Seconds for each fuzzer; what it finds stays in build/fuzz/NAME, the seeds are t/fuzz/NAME/.
+TIME = 60
+
+fuzz: deps-fuzz
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/fuzz CC=clang DEVELOPER= CFLAGS="-O1 -g" \
+		HARDEN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+		HARDEN_LD="-fsanitize=fuzzer,address,undefined" fuzzers
+	$(Q)set -e; for f in $(FUZZ:$(BUILD)/%=build/fuzz/%); do \
+		mkdir -p $$f.corpus; echo "  FUZZ $$f"; \
+		$$f -max_total_time=$(TIME) -print_final_stats=1 -artifact_prefix=$$f- $$f.corpus t/fuzz/$${f##*/}; \
+	done
+
+fuzzers: $(FUZZ)
+
+$(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+coverage: deps-test
+	$(Q)rm -rf build/cov
+	$(Q)$(MAKE) --no-print-directory BUILD=build/cov CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage \
+		HARDEN= HARDEN_LD= check
+	$(Q)t/lib/coverage build/cov
+
+# ---- style ----
+
+lint: deps-lint
+	@echo "  LINT format"
+	$(Q)clang-format --dry-run --Werror $(SOURCES)
+	@echo "  LINT warnings"
+	$(Q)$(MAKE) -s --no-print-directory -j$(JOBS) BUILD=build/lint DEVELOPER=1 CFLAGS=-O2 tests
+	@echo "  LINT banned functions"
+	$(Q)t/lib/banned
+	@echo "  LINT clang-tidy"
+	$(Q)printf '%s\n' $(filter %.c,$(SOURCES)) | xargs -P$(JOBS) -n1 t/lib/tidy $(filter-out -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS))
+	@echo "  LINT manual"
+	$(Q)mandoc -T lint -W warning $(PAGES)
+	@echo "  LINT scripts"
+	$(Q)shellcheck $(SCRIPTS)
+
+format:
+	$(Q)clang-format -i $(SOURCES)
+
+# ---- install ----
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DATADIR) $(DESTDIR)$(BASHCOMPDIR) $(DESTDIR)$(ZSHCOMPDIR)
+	install -m 755 $(BIN) $(DESTDIR)$(BINDIR)
+	for p in $(PAGES); do \
+		install -D -m 644 $$p $(DESTDIR)$(MANDIR)/man$${p##*.}/$${p##*/} || exit 1; done
+	install -m 644 $(filter-out etc/completions,$(wildcard etc/*)) $(DESTDIR)$(DATADIR)
+	install -m 644 etc/completions/sluice.bash $(DESTDIR)$(BASHCOMPDIR)/sluice
+	for t in $(TOOLS); do ln -sf sluice $(DESTDIR)$(BASHCOMPDIR)/$$t || exit 1; done
+	install -m 644 etc/completions/_sluice $(DESTDIR)$(ZSHCOMPDIR)/_sluice
+
+uninstall:
+	rm -f $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(BASHCOMPDIR)/%)
+	rm -f $(foreach p,$(PAGES),$(DESTDIR)$(MANDIR)/man$(lastword $(subst ., ,$p))/$(notdir $p))
+	rm -f $(DESTDIR)$(BASHCOMPDIR)/sluice $(DESTDIR)$(ZSHCOMPDIR)/_sluice
+	rm -rf $(DESTDIR)$(DATADIR)
 
 clean:
 	rm -rf build
 
-.PHONY: all unit clean
+FORCE:
+
+.PHONY: all tests unit check bench demo fuzz fuzzers coverage lint format install uninstall clean FORCE \
+	deps deps-build deps-demo deps-test deps-lint deps-fuzz
