@@ -107,10 +107,13 @@ enum exit_code fail_code(void)
 static void print(const char *fmt, va_list ap)
 {
 	char line[4096];
-	int n = snprintf(line, sizeof(line), "%s: ", tool_name);
+	size_t room = sizeof(line) - 1; /* one byte stays for the newline */
+	size_t n = (size_t)snprintf(line, room, "%s: ", tool_name);
 
-	vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
-	strcat(line, "\n");
+	vsnprintf(line + n, room - n, fmt, ap);
+	n = strlen(line);
+	line[n] = '\n';
+	line[n + 1] = '\0';
 	fputs(line, stderr); /* one write: lines of several tools on one stderr stay whole */
 }
 
