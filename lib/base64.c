@@ -25,13 +25,20 @@ void base64_encode(struct buf *to, const void *data, size_t n)
 }
 
 /* The value of each character of the alphabet plus one; 0 for all others. */
-#define RUN8(c, v)  [c] = v, [c + 1] = v + 1, [c + 2] = v + 2, [c + 3] = v + 3, [c + 4] = v + 4, \
+#define RUN8(c, v)                                                                                 \
+	[c] = v, [c + 1] = v + 1, [c + 2] = v + 2, [c + 3] = v + 3, [c + 4] = v + 4,               \
 	[c + 5] = v + 5, [c + 6] = v + 6, [c + 7] = v + 7
-#define RUN26(c, v) RUN8(c, v), RUN8(c + 8, v + 8), RUN8(c + 16, v + 16), [c + 24] = v + 24, \
-	[c + 25] = v + 25
+#define RUN26(c, v)                                                                                \
+	RUN8(c, v), RUN8(c + 8, v + 8), RUN8(c + 16, v + 16), [c + 24] = v + 24, [c + 25] = v + 25
 
 static const unsigned char value_plus_one[256] = {
-	RUN26('A', 1), RUN26('a', 27), RUN8('0', 53), ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64,
+	RUN26('A', 1),
+	RUN26('a', 27),
+	RUN8('0', 53),
+	['8'] = 61,
+	['9'] = 62,
+	['+'] = 63,
+	['/'] = 64,
 };
 
 /* The 24 bits of four characters; -1 when one of them is not of the alphabet. */
@@ -45,7 +52,8 @@ static inline long quartet(const char *p)
 	return (long)((a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1));
 }
 
-/* The last four characters, of which `pad` (1 or 2) are =; the bits that they leave over must be 0. */
+/* The last four characters, of which `pad` (1 or 2) are =; the bits that they leave over must be 0.
+ */
 static int decode_last(const char *p, int pad, char *out)
 {
 	char filled[4] = { p[0], p[1], pad == 2 ? 'A' : p[2], 'A' };

@@ -1,7 +1,8 @@
 /*
  * The scanner never builds anything: one loop walks over a value, keeping only which kind each open
  * container is. Its speed comes from strings: 16 bytes at a time are tested for "nothing special
- * here", so that most names and values cost one test, and UTF-8 is looked at only where there is any.
+ * here", so that most names and values cost one test, and UTF-8 is looked at only where there is
+ * any.
  *
  * No byte at or behind `end` is ever read: at() gives NUL there, which fits nowhere in JSON, so the
  * end of the text needs no case of its own.
@@ -12,8 +13,8 @@
 #include <emmintrin.h>
 #endif
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define always_inline static inline __attribute__((always_inline))
 
 typedef unsigned char byte;
 
@@ -70,8 +71,9 @@ static inline unsigned not_literal(const char *p)
 }
 
 /*
- * The first byte from p on that is not plain, or end. Less than a block before the end, the last block of
- * the text is taken and the bits of what lies before p are dropped (7 % faster on short lines).
+ * The first byte from p on that is not plain, or end. Less than a block before the end, the last
+ * block of the text is taken and the bits of what lies before p are dropped (7 % faster on short
+ * lines).
  */
 static inline const char *plain_run(const char *start, const char *p, const char *end)
 {
@@ -106,7 +108,7 @@ static inline const char *literal_run(const char *p, const char *end)
 
 #else /* eight bytes in a word, which tells "none of them is special" and no more */
 
-#define BLOCK 8
+#define BLOCK   8
 #define EACH(c) (UINT64_C(0x0101010101010101) * (c))
 
 /* Nonzero when a byte of w is below n (n <= 128). */
@@ -357,13 +359,11 @@ static inline const char *literal(struct json *j, const char *p, const char *wor
 /* Passes a value that is no container. */
 static inline const char *scalar(struct json *j, const char *p, bool *escaped)
 {
-	switch (at(j, p)) {
+	byte c = at(j, p);
+
+	switch (c) {
 	case '"':
 		return string(j, p + 1, escaped);
-	case '-':
-	case '0': case '1': case '2': case '3': case '4':
-	case '5': case '6': case '7': case '8': case '9':
-		return number(j, p);
 	case 't':
 		return literal(j, p, "true", 4);
 	case 'f':
@@ -371,12 +371,12 @@ static inline const char *scalar(struct json *j, const char *p, bool *escaped)
 	case 'n':
 		return literal(j, p, "null", 4);
 	default:
-		return wrong(j, p, "expected a value");
+		return c == '-' || is_digit(c) ? number(j, p) : wrong(j, p, "expected a value");
 	}
 }
 
 /* Passes a name, its colon and the white space around them: p then stands before the value. */
-static inline __attribute__((always_inline)) const char *name(struct json *j, const char *p, struct span *key, bool *escaped)
+always_inline const char *name(struct json *j, const char *p, struct span *key, bool *escaped)
 {
 	if (at(j, p) != '"')
 		return wrong(j, p, "expected a member name in quotes");
@@ -406,7 +406,8 @@ static const char *skip(struct json *j, const char *p, bool *escaped)
 		if (c == '{' || c == '[') {
 			if (depth == most)
 				return wrong(j, p, "nested too deep");
-			closer = closers[depth++] = (char)(c + 2); /* ASCII: { and }, [ and ] are two apart */
+			closer = c == '{' ? '}' : ']';
+			closers[depth++] = closer;
 			p = space(j, p + 1);
 			if (at(j, p) != (byte)closer) {
 				if (closer == '}' && !(p = name(j, p, &key, &ignored)))
@@ -499,8 +500,8 @@ int json_enter(struct json *j)
 }
 
 /*
- * To the next member or element of the container that `closer` ends: 1 with p before it, 0 after the
- * closer, -1.
+ * To the next member or element of the container that `closer` ends: 1 with p before it, 0 after
+ * the closer, -1.
  */
 static inline int next(struct json *j, char closer, const char *why)
 {

@@ -1,7 +1,7 @@
 /*
- * json-bench: the speed of the scanner against cJSON's on lines as kread writes them, in MB/s of CPU
- * time, and the ratio of both. Rounds alternate, so that a busy machine slows both alike; the figures
- * are medians.
+ * json-bench: the speed of the scanner against cJSON's on lines as kread writes them, in MB/s of
+ * CPU time, and the ratio of both. Rounds alternate, so that a busy machine slows both alike; the
+ * figures are medians.
  *
  *     json-bench [ROUNDS]
  */
@@ -39,9 +39,10 @@ static void add_payload(struct buf *b, unsigned n, uint32_t r)
 {
 	buf_addf(b, "{\"transaction_id\":\"T%08u\",\"user_id\":\"U%06u\",\"amount\":%u.%02u,", n,
 	    r % 100000, r % 5000, r % 100);
-	buf_addf(b, "\"currency\":\"EUR\",\"type\":\"%s\",\"method\":\"%s\",\"city\":\"%s\",", types[r % 4],
-	    methods[r / 4 % 4], cities[r / 16 % 6]);
-	buf_addf(b, "\"product\":\"P%03u\",\"quantity\":%u,\"timestamp\":\"2026-11-21T%02u:%02u:%02u.%03uZ\"}",
+	buf_addf(b, "\"currency\":\"EUR\",\"type\":\"%s\",\"method\":\"%s\",\"city\":\"%s\",",
+	    types[r % 4], methods[r / 4 % 4], cities[r / 16 % 6]);
+	buf_addf(b,
+	    "\"product\":\"P%03u\",\"quantity\":%u,\"timestamp\":\"2026-11-21T%02u:%02u:%02u.%03uZ\"}",
 	    r % 1000, r % 12, n / 3600 % 24, n / 60 % 60, n % 60, r % 1000);
 }
 
@@ -56,7 +57,8 @@ static void generate(struct lines *l, bool whole_line)
 			buf_addf(&l->text,
 			    "{\"topic\":\"TX\",\"partition\":%u,\"offset\":%u,\"tstype\":\"create\","
 			    "\"ts\":%" PRIu64 ",\"key\":\"U%06u\",\"payload\":",
-			    n % 4, n, UINT64_C(1763697600000) + (uint64_t)n * 37, (r >> 8) % 100000);
+			    n % 4, n, UINT64_C(1763697600000) + (uint64_t)n * 37,
+			    (r >> 8) % 100000);
 		add_payload(&l->text, n, r >> 8);
 		if (whole_line)
 			buf_add_char(&l->text, '}');
@@ -132,7 +134,8 @@ static void compare(const char *what, const struct lines *l, size_t rounds)
 		pulled[i] = measure(l, pull);
 		ratio[i] = valid[i] / theirs[i];
 	}
-	printf("%-8s %4zu bytes: validate %5.0f MB/s, members %5.0f MB/s, cJSON %4.0f MB/s, ratio %.1f\n",
+	printf(
+	    "%-8s %4zu bytes: validate %5.0f MB/s, members %5.0f MB/s, cJSON %4.0f MB/s, ratio %.1f\n",
 	    what, l->text.len / LINES, median(valid, rounds), median(pulled, rounds),
 	    median(theirs, rounds), median(ratio, rounds));
 	free(valid);
