@@ -19,9 +19,9 @@
 #define SLOT_SECS 30
 
 struct offset {
-	int64_t slot; /* half minutes since the epoch, + 1: so that zeroed memory is no valid slot 0 */
-	long seconds; /* east of UTC */
-	const char *zone;
+	int64_t slot;     /* half minutes since the epoch */
+	long seconds;     /* east of UTC */
+	const char *zone; /* NULL: nothing remembered yet */
 	int is_dst;
 };
 
@@ -49,12 +49,13 @@ int64_t clock_mono_ms(void)
 /* ---- zones ---- */
 
 /*
- * Zones begin with a capital. The database's other files do not, nor do its right/ zones, which count leap
- * seconds that Kafka's time does not have, nor `localtime`, the machine's own zone.
+ * Zones begin with a capital. The database's other files do not, nor do its right/ zones, which
+ * count leap seconds that Kafka's time does not have, nor `localtime`, the machine's own zone.
  */
 static bool zone_name_ok(const char *name)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
+	static const char allowed[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
 
 	return name[0] >= 'A' && name[0] <= 'Z' && name[strspn(name, allowed)] == '\0';
 }
@@ -87,7 +88,8 @@ int clock_zone(const char *name)
 	if (strcmp(name, "UTC") == 0)
 		return 0;
 	if (!zone_name_ok(name) || !zone_exists(name))
-		return fail(EXIT_USAGE, "unknown time zone \"%s\" (write it as Europe/Paris)", name);
+		return fail(
+		    EXIT_USAGE, "unknown time zone \"%s\" (write it as Europe/Paris)", name);
 	buf_addf(&tz, ":%s", name);
 	setenv("TZ", buf_cstr(&tz), 1); /* for good: strftime(3) calls tzset again */
 	tzset();
@@ -104,7 +106,7 @@ static int64_t floor_div(int64_t a, int64_t b)
 static const struct offset *offset_at(int64_t sec)
 {
 	static const struct offset utc = { .zone = "UTC" };
-	int64_t slot = floor_div(sec, SLOT_SECS) + 1;
+	int64_t slot = floor_div(sec, SLOT_SECS);
 	struct offset *o = &offsets[(uint64_t)slot % SLOTS];
 	time_t t = (time_t)sec;
 	struct tm tm;
@@ -127,9 +129,9 @@ long clock_offset(int64_t sec)
 /* ---- the calendar ---- */
 
 /*
- * Days since 1970-01-01 and back, in the proleptic Gregorian calendar. Years begin in March here, so
- * that the leap day is the last one, and repeat every 400 years = 146097 days ("era"); see Howard
- * Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+ * Days since 1970-01-01 and back, in the proleptic Gregorian calendar. Years begin in March here,
+ * so that the leap day is the last one, and repeat every 400 years = 146097 days ("era"); see
+ * Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
  */
 static int64_t days_from_civil(int64_t year, int month, int day)
 {
@@ -183,9 +185,9 @@ void clock_calendar(int64_t sec, struct tm *tm)
 }
 
 /*
- * The instant at which the zone's clocks show `local` (a calendar time counted as if it were UTC). A
- * change of offset is at most one within two days, so the offsets a day before and a day after are
- * all there are to try. Shown twice (clocks set back): the first time. Never shown (set
+ * The instant at which the zone's clocks show `local` (a calendar time counted as if it were UTC).
+ * A change of offset is at most one within two days, so the offsets a day before and a day after
+ * are all there are to try. Shown twice (clocks set back): the first time. Never shown (set
  * forward): as if they had not been set, which is that much later on the new clock.
  */
 static int64_t instant_of_local(int64_t local)
@@ -208,8 +210,8 @@ int clock_instant(const struct tm *tm, bool local, int64_t *ms)
 	    tm->tm_hour < 0 || tm->tm_hour > 24 || tm->tm_min < 0 || tm->tm_min > 59 ||
 	    tm->tm_sec < 0 || tm->tm_sec > 60 || (tm->tm_hour == 24 && (tm->tm_min || tm->tm_sec)))
 		return -1;
-	sec = days_from_civil(year, month, tm->tm_mday) * DAY + tm->tm_hour * 3600 + tm->tm_min * 60 +
-	    tm->tm_sec;
+	sec = days_from_civil(year, month, tm->tm_mday) * DAY + tm->tm_hour * 3600 +
+	      tm->tm_min * 60 + tm->tm_sec;
 	sec = local ? instant_of_local(sec) : sec - tm->tm_gmtoff;
 	if (tm->tm_sec == 60 && sec % DAY != 0) /* leap seconds are at midnight UTC */
 		return -1;
@@ -322,16 +324,15 @@ int clock_parse_iso(const char *p, size_t n, int64_t *ms)
 	return 0;
 }
 
-static const uint64_t pow10_of[20] = {
-	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
-	100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
-	10000000000000000, 100000000000000000, 1000000000000000000, 10000000000000000000u,
-};
+static const uint64_t pow10_of[20] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000,
+	100000000, 1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000,
+	100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
+	1000000000000000000, 10000000000000000000u };
 
 /*
- * A decimal number as whole / 10^scale: exact, where a double would round. Digits that do not fit are dropped
- * behind the point (they are far below a millisecond) and refused before it. Exponents occur: Java
- * writes a double as 1.763697600123E9.
+ * A decimal number as whole / 10^scale: exact, where a double would round. Digits that do not fit
+ * are dropped behind the point (they are far below a millisecond) and refused before it. Exponents
+ * occur: Java writes a double as 1.763697600123E9.
  */
 static bool read_decimal(struct cursor *c, uint64_t *whole, int *scale)
 {
@@ -366,7 +367,8 @@ static bool read_decimal(struct cursor *c, uint64_t *whole, int *scale)
 	negative = take(c, '-');
 	if (!negative)
 		take(c, '+');
-	if (c->p == c->end || c->end - c->p > 4 || !digits(c, (int)(c->end - c->p), 9999, &exponent))
+	if (c->p == c->end || c->end - c->p > 4 ||
+	    !digits(c, (int)(c->end - c->p), 9999, &exponent))
 		return false;
 	*scale += negative ? exponent : -exponent;
 	return true;
@@ -410,7 +412,7 @@ size_t clock_format_iso(char to[CLOCK_ISO_SIZE], int64_t ms)
 	int month, day, left = (int)(sec - days * DAY), rest = (int)(ms % 1000), n;
 
 	civil_from_days(days, &year, &month, &day);
-	n = snprintf(to, CLOCK_ISO_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ", (long long)year, month,
-	    day, left / 3600, left / 60 % 60, left % 60, rest < 0 ? rest + 1000 : rest);
+	n = snprintf(to, CLOCK_ISO_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ", (long long)year,
+	    month, day, left / 3600, left / 60 % 60, left % 60, rest < 0 ? rest + 1000 : rest);
 	return (size_t)n;
 }

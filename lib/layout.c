@@ -3,7 +3,8 @@
  * rendered on its own, so that one value too long costs its component the values and nothing else.
  *
  * Without per-record pieces a path depends on little: the topic, the partition, and the time as far
- * as the finest conversion tells it apart. So it is remembered by these, and a record costs a lookup.
+ * as the finest conversion tells it apart. So it is remembered by these, and a record costs
+ * a lookup.
  */
 #include "layout.h"
 
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 
 #define COMPONENT_MAX 255  /* NAME_MAX of every file system in use */
-#define PATH_BYTES    3000 /* PATH_MAX is 4096: the lake's own directory and file names come on top */
+#define PATH_BYTES    3000 /* PATH_MAX is 4096: the lake's directory and file names come on top */
 #define TIME_TEXT_MAX 64   /* escaped; the longest, %c, has 28 bytes */
 #define SLOTS         256  /* remembered paths, direct mapped */
 #define TOPIC_MAX     249  /* Kafka's limit; longer ones are not remembered */
@@ -31,10 +32,10 @@ enum piece_kind {
 
 struct piece {
 	enum piece_kind kind;
-	char *text;      /* P_TEXT: literal; P_TIME: strftime format of one conversion */
+	char *text; /* P_TEXT: literal; P_TIME: strftime format of one conversion */
 	size_t len;
-	int want;        /* P_FIELD: index in stream->want */
-	bool unpadded;   /* P_TIME: %-d */
+	int want;      /* P_FIELD: index in stream->want */
+	bool unpadded; /* P_TIME: %-d */
 };
 
 struct component {
@@ -56,10 +57,11 @@ struct layout {
 	struct component *component;
 	size_t components;
 
-	int time_want;      /* of -t; -1: the record's ts */
-	char *format;       /* of -f; NULL: ISO 8601 or epoch */
-	int64_t unit;       /* seconds that the finest conversion tells apart; 0: no time */
+	int time_want; /* of -t; -1: the record's ts */
+	char *format;  /* of -f; NULL: ISO 8601 or epoch */
+	int64_t unit;  /* seconds that the finest conversion tells apart; 0: no time */
 	bool uses[P_FIELD + 1];
+	bool escapes[256]; /* which characters are escaped in values */
 	struct buf scratch;
 	struct slot slot[SLOTS];
 };
@@ -68,18 +70,17 @@ struct layout {
 
 /*
  * What Hive percent-escapes in the value of a partition (FileUtils.escapePathName), so that every
- * reader of Hive partitions decodes it; and NUL.
+ * reader of Hive partitions decodes it: these and the control characters; and NUL.
  */
-static const bool escaped_char[256] = {
-	[0x00] = true, [0x01] = true, [0x02] = true, [0x03] = true, [0x04] = true, [0x05] = true,
-	[0x06] = true, [0x07] = true, [0x08] = true, [0x09] = true, [0x0a] = true, [0x0b] = true,
-	[0x0c] = true, [0x0d] = true, [0x0e] = true, [0x0f] = true, [0x10] = true, [0x11] = true,
-	[0x12] = true, [0x13] = true, [0x14] = true, [0x15] = true, [0x16] = true, [0x17] = true,
-	[0x18] = true, [0x19] = true, [0x1a] = true, [0x1b] = true, [0x1c] = true, [0x1d] = true,
-	[0x1e] = true, [0x1f] = true, [0x7f] = true, ['"'] = true, ['#'] = true, ['%'] = true,
-	['\''] = true, ['*'] = true, ['/'] = true, [':'] = true, ['='] = true, ['?'] = true,
-	['\\'] = true, ['{'] = true, ['['] = true, [']'] = true, ['^'] = true,
-};
+static const char hive_escapes[] = "\"#%'*/:=?\\{[]^\x7f";
+
+static void fill_escapes(bool table[256])
+{
+	for (int c = 0; c < 0x20; c++)
+		table[c] = true;
+	for (const char *p = hive_escapes; *p; p++)
+		table[(unsigned char)*p] = true;
+}
 
 static void add_percent(char to[3], unsigned char c)
 {
@@ -91,19 +92,19 @@ static void add_percent(char to[3], unsigned char c)
 }
 
 /* 0; -1: empty, or too long for any component. */
-static int add_escaped(struct buf *to, struct span s)
+static int add_escaped(const struct layout *l, struct buf *to, struct span s)
 {
 	size_t plain = 0;
 
 	if (s.n == 0 || s.n > COMPONENT_MAX)
 		return -1;
-	while (plain < s.n && !escaped_char[(unsigned char)s.p[plain]])
+	while (plain < s.n && !l->escapes[(unsigned char)s.p[plain]])
 		plain++;
 	buf_add(to, s.p, plain);
 	for (size_t i = plain; i < s.n; i++) {
 		char code[3] = { s.p[i] };
 
-		if (escaped_char[(unsigned char)s.p[i]])
+		if (l->escapes[(unsigned char)s.p[i]])
 			add_percent(code, (unsigned char)s.p[i]);
 		buf_add(to, code, code[0] == '%' ? 3 : 1);
 	}
@@ -134,7 +135,8 @@ static const char *component_problem(struct span c)
 	if (c.n == 0)
 		return "an empty component";
 	if (c.p[0] == '.')
-		return c.n == 2 && c.p[1] == '.' ? "a component \"..\"" : "a component that begins with a dot";
+		return c.n == 2 && c.p[1] == '.' ? "a component \"..\""
+						 : "a component that begins with a dot";
 	if (c.n > COMPONENT_MAX)
 		return "a component longer than 255 bytes";
 	if (data_suffix(c.p, c.n))
@@ -184,6 +186,15 @@ static int parse_format(const char *format, struct span s, int64_t *ms)
 	return clock_instant(&tm, tm.tm_gmtoff == LONG_MIN, ms);
 }
 
+static int parse_time(const struct layout *l, struct span text, int64_t *ms)
+{
+	if (l->format)
+		return parse_format(l->format, text, ms);
+	if (clock_parse_epoch(text.p, text.n, ms) == 0)
+		return 0;
+	return clock_parse_iso(text.p, text.n, ms);
+}
+
 static bool record_time(struct layout *l, const struct line *line, int64_t *sec)
 {
 	const struct json_value *v;
@@ -198,9 +209,7 @@ static bool record_time(struct layout *l, const struct line *line, int64_t *sec)
 			text = v->raw;
 		else
 			return false;
-		if (l->format ? parse_format(l->format, text, &ms) < 0
-			      : clock_parse_epoch(text.p, text.n, &ms) < 0 &&
-			    (v->type != JSON_STRING || clock_parse_iso(text.p, text.n, &ms) < 0))
+		if (parse_time(l, text, &ms) < 0)
 			return false;
 	} else if (line->kind != LINE_RECORD || !line->has_ts || ms < 0 || ms > CLOCK_MAX_MS) {
 		return false;
@@ -220,7 +229,8 @@ static void add_number(struct buf *to, int v, int width)
 }
 
 /* One conversion. The usual ones are numbers, and ten times faster without strftime(3). */
-static int add_time(struct buf *to, const struct piece *p, const struct tm *tm, int64_t sec)
+static int add_time(
+    const struct layout *l, struct buf *to, const struct piece *p, const struct tm *tm, int64_t sec)
 {
 	char text[TIME_TEXT_MAX];
 	size_t n;
@@ -252,7 +262,7 @@ static int add_time(struct buf *to, const struct piece *p, const struct tm *tm, 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* compile_time has checked it */
 	n = strftime(text, sizeof(text), p->text, tm);
 #pragma GCC diagnostic pop
-	return add_escaped(to, (struct span){ text, n });
+	return add_escaped(l, to, (struct span){ text, n });
 }
 
 /* ---- rendering ---- */
@@ -267,9 +277,9 @@ struct moment {
 static int add_json(struct layout *l, const struct json_value *v, struct buf *to)
 {
 	if (v->type == JSON_STRING)
-		return add_escaped(to, json_text(v, &l->scratch));
+		return add_escaped(l, to, json_text(v, &l->scratch));
 	if (v->type == JSON_NUMBER || v->type == JSON_TRUE || v->type == JSON_FALSE)
-		return add_escaped(to, v->raw);
+		return add_escaped(l, to, v->raw);
 	return -1;
 }
 
@@ -283,9 +293,9 @@ static int add_piece(struct layout *l, const struct piece *p, const struct line 
 		buf_add(to, p->text, p->len);
 		return 0;
 	case P_TIME:
-		return at->known ? add_time(to, p, &at->tm, at->sec) : -1;
+		return at->known ? add_time(l, to, p, &at->tm, at->sec) : -1;
 	case P_TOPIC:
-		return record ? add_escaped(to, line->topic) : -1;
+		return record ? add_escaped(l, to, line->topic) : -1;
 	case P_PARTITION:
 		if (record)
 			buf_add_int(to, line->partition);
@@ -298,7 +308,7 @@ static int add_piece(struct layout *l, const struct piece *p, const struct line 
 	return -1;
 }
 
-/* Returns the pieces that became LAYOUT_DEFAULT; -1: too long (never when `plain`: without values). */
+/* How many pieces became LAYOUT_DEFAULT; -1: too long (never when `plain`: without values). */
 static int add_component(struct layout *l, const struct component *c, const struct line *line,
     const struct moment *at, bool plain, struct buf *to)
 {
@@ -323,8 +333,8 @@ static int add_component(struct layout *l, const struct component *c, const stru
 	return to->len - start <= COMPONENT_MAX ? defaults : -1;
 }
 
-static int render(struct layout *l, const struct line *line, const struct moment *at, bool plain,
-    struct buf *to)
+static int render(
+    struct layout *l, const struct line *line, const struct moment *at, bool plain, struct buf *to)
 {
 	int defaults = 0;
 
@@ -343,8 +353,8 @@ static int render(struct layout *l, const struct line *line, const struct moment
 	return defaults;
 }
 
-static int render_path(struct layout *l, const struct line *line, int64_t sec, bool known,
-    struct buf *to)
+static int render_path(
+    struct layout *l, const struct line *line, int64_t sec, bool known, struct buf *to)
 {
 	struct moment at = { .known = known, .sec = sec };
 	size_t start = to->len;
@@ -430,7 +440,8 @@ static const struct {
 	{ "table", "tables/{topic}" },
 };
 
-static struct piece *add_new_piece(struct layout *l, enum piece_kind kind, const char *text, size_t n)
+static struct piece *add_new_piece(
+    struct layout *l, enum piece_kind kind, const char *text, size_t n)
 {
 	struct piece *p;
 
@@ -454,9 +465,8 @@ static int64_t unit_of_conversion(char c)
 	static const struct {
 		const char *letters;
 		int64_t unit;
-	} units[] = {
-		{ "aAbBCdDeFgGhjmuUVwWxyY", 86400 }, { "HIklpP", 3600 }, { "MR", 60 }, { "ScrsTXzZ", 1 },
-	};
+	} units[] = { { "aAbBCdDeFgGhjmuUVwWxyY", 86400 }, { "HIklpP", 3600 }, { "MR", 60 },
+		{ "ScrsTXzZ", 1 } };
 
 	for (size_t i = 0; c && i < sizeof(units) / sizeof(units[0]); i++)
 		if (strchr(units[i].letters, c))
@@ -546,8 +556,8 @@ static int compile_text(struct layout *l, const char **p)
 }
 
 /*
- * What the template itself makes impossible. A component whose values are all LAYOUT_DEFAULT must fit, or
- * there would be no path at all for some records.
+ * What the template itself makes impossible. A component whose values are all LAYOUT_DEFAULT must
+ * fit, or there would be no path at all for some records.
  */
 static int check_components(const struct layout *l)
 {
@@ -558,16 +568,18 @@ static int check_components(const struct layout *l)
 		size_t len = 0;
 
 		if (c->first == c->end)
-			return fail(EXIT_USAGE, i == 0 ? "absolute or empty" : "an empty component");
+			return fail(
+			    EXIT_USAGE, i == 0 ? "absolute or empty" : "an empty component");
 		for (size_t k = c->first; k < c->end; k++)
 			len += l->piece[k].kind == P_TEXT   ? l->piece[k].len
-			     : l->piece[k].kind == P_TIME ? TIME_TEXT_MAX / 2
-							  : strlen(LAYOUT_DEFAULT);
+			       : l->piece[k].kind == P_TIME ? TIME_TEXT_MAX / 2
+							    : strlen(LAYOUT_DEFAULT);
 		if (l->piece[c->first].kind == P_TEXT && l->piece[c->first].text[0] == '.')
 			return fail(EXIT_USAGE, "a component that begins with a dot");
 		if (l->piece[c->end - 1].kind == P_TEXT &&
 		    data_suffix(l->piece[c->end - 1].text, l->piece[c->end - 1].len))
-			return fail(EXIT_USAGE, "a component that ends like a data file (the sink names the files)");
+			return fail(EXIT_USAGE,
+			    "a component that ends like a data file (the sink names the files)");
 		if (len > COMPONENT_MAX)
 			return fail(EXIT_USAGE, "a component that may be longer than 255 bytes");
 		total += len + 1;
@@ -611,8 +623,8 @@ static int find_spec(const char *name, const char **spec)
 		}
 	}
 	if (!strpbrk(name, "/%{"))
-		return fail(EXIT_USAGE, "unknown layout \"%s\" (hive, hive-hour, date, table, or a template)",
-		    name);
+		return fail(EXIT_USAGE,
+		    "unknown layout \"%s\" (hive, hive-hour, date, table, or a template)", name);
 	return 0;
 }
 
@@ -625,9 +637,11 @@ static int check_format(const char *format)
 		p += 1 + strspn(p + 1, "_-0^#EO");
 		any |= *p && *p != '%';
 		if (*p == 's')
-			return fail(EXIT_USAGE, "time format \"%s\": %%s (epoch times need no format)", format);
+			return fail(EXIT_USAGE,
+			    "time format \"%s\": %%s (epoch times need no format)", format);
 		if (*p == 'Z')
-			return fail(EXIT_USAGE, "time format \"%s\": %%Z (use %%z, or write the zone's name itself)",
+			return fail(EXIT_USAGE,
+			    "time format \"%s\": %%Z (use %%z, or write the zone's name itself)",
 			    format);
 		if (*p)
 			p++;
@@ -635,13 +649,14 @@ static int check_format(const char *format)
 	return any ? 0 : fail(EXIT_USAGE, "time format \"%s\": no conversions", format);
 }
 
-struct layout *layout_open(const char *spec, const char *time_field, const char *format,
-    struct stream *s)
+struct layout *layout_open(
+    const char *spec, const char *time_field, const char *format, struct stream *s)
 {
 	struct layout *l = xcalloc(1, sizeof(*l));
 	const char *template;
 
 	l->stream = s;
+	fill_escapes(l->escapes);
 	l->time_want = -1;
 	if (find_spec(spec, &template) < 0)
 		goto failed;

@@ -32,7 +32,8 @@ static const struct opt options[] = {
 	{ 't', "time", "FIELD", OPT_STRING, &time_field,
 	    .help = "take the time from this payload field (.created.at), not from the record" },
 	{ 'f', "format", "FORMAT", OPT_STRING, &time_format,
-	    .help = "the time field in strptime's words (default: ISO 8601, or epoch s, ms or us)" },
+	    .help =
+		"the time field in strptime's words (default: ISO 8601, or epoch s, ms or us)" },
 	{ 'Z', "zone", "ZONE", OPT_CALL, NULL, set_zone, .help = "time zone of the paths (UTC)" },
 };
 
@@ -82,8 +83,8 @@ static int bad_line(const struct run *r, const struct line *line)
 	unsigned long long n = r->in.lines;
 
 	if (line->kind == LINE_RECORD)
-		return fail_context("%s: line %llu: %.*s/%" PRId32 ": offset %" PRId64, r->in.name, n,
-		    (int)line->topic.n, line->topic.p, line->partition, line->offset);
+		return fail_context("%s: line %llu: %.*s/%" PRId32 ": offset %" PRId64, r->in.name,
+		    n, (int)line->topic.n, line->topic.p, line->partition, line->offset);
 	return fail_context("%s: line %llu", r->in.name, n);
 }
 
@@ -133,8 +134,8 @@ static void summary(const struct run *r)
 	char figures[128];
 
 	progress_figures(&r->progress, r->records, r->in.bytes, figures, sizeof(figures));
-	say("%" PRIu64 " records, %" PRIu64 " marks, %" PRIu64 " in a default partition, %s", r->records,
-	    r->marks, r->defaults, figures);
+	say("%" PRIu64 " records, %" PRIu64 " marks, %" PRIu64 " in a default partition, %s",
+	    r->records, r->marks, r->defaults, figures);
 }
 
 /* Nobody reads on: end as cat(1) does, so that the shell and pipefail see what they expect. */
