@@ -375,9 +375,14 @@ static int64_t floor_div(int64_t a, int64_t b)
 	return a / b - (a % b < 0);
 }
 
-/* Which of the layout's units of local time the instant is in. */
+/*
+ * Which of the layout's units of local time the instant is in. With units of a second it is the
+ * instant itself: clocks that are set back show an hour twice, which %s, %z and %Z tell apart.
+ */
 static int64_t unit_of(const struct layout *l, int64_t sec, bool known)
 {
+	if (known && l->unit == 1)
+		return sec;
 	return known ? floor_div(sec + clock_offset(sec), l->unit) : INT64_MIN;
 }
 
@@ -545,8 +550,8 @@ static int compile_text(struct layout *l, const char **p)
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)(*p)[i];
 
-		if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
-			return fail(EXIT_USAGE, "a quote, backslash or control character");
+		if (c == '"' || c == '\\')
+			return fail(EXIT_USAGE, "a quote or backslash");
 		if (c == '}')
 			return fail(EXIT_USAGE, "a } without {");
 	}
@@ -592,8 +597,6 @@ static int compile(struct layout *l, const char *spec)
 	const char *p = spec;
 	int result = 0;
 
-	if (!utf8_valid(spec, strlen(spec)))
-		return fail(EXIT_USAGE, "not UTF-8");
 	begin_component(l);
 	while (*p && result == 0) {
 		if (*p == '/') {
@@ -610,12 +613,15 @@ static int compile(struct layout *l, const char *spec)
 	return result < 0 ? -1 : check_components(l);
 }
 
-/*
- * A word without anything of a template in it is a misspelt name, not a directory for all records.
- */
+/* A word with nothing of a template in it is a misspelt name, not a directory for all records. */
 static int find_spec(const char *name, const char **spec)
 {
 	*spec = name;
+	for (const char *p = name; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return fail(EXIT_USAGE, "the layout has a control character");
+	if (!utf8_valid(name, strlen(name)))
+		return fail(EXIT_USAGE, "the layout is not UTF-8");
 	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
 		if (strcmp(name, named[i].name) == 0) {
 			*spec = named[i].spec;
