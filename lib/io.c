@@ -113,6 +113,12 @@ int sig_stop(void)
 	return stop_signal;
 }
 
+void sig_broken_pipe(void)
+{
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
 static void take_signal(void)
 {
 	struct signalfd_siginfo info;

@@ -83,5 +83,7 @@ char *read_file(const char *path, size_t *n);
  */
 void sig_install(bool anytime);
 int sig_stop(void); /* 0, or SIGTERM or SIGINT: the one that came */
+/* Nobody reads our pipe: ends the process by SIGPIPE as cat(1) does, so that pipefail sees it. */
+void sig_broken_pipe(void);
 
 #endif
