@@ -142,7 +142,8 @@ lint: deps-lint
 	@echo "  LINT banned functions"
 	$(Q)t/lib/banned
 	@echo "  LINT clang-tidy"
-	$(Q)printf '%s\n' $(filter %.c,$(SOURCES)) | xargs -P$(JOBS) -n1 t/lib/tidy $(filter-out -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS))
+	$(Q)printf '%s\n' $(filter %.c,$(SOURCES)) | xargs -P$(JOBS) -I{} \
+		clang-tidy --quiet {} -- $(filter-out -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) 2>/dev/null
 	@echo "  LINT manual"
 	$(Q)mandoc -T lint -W warning $(PAGES)
 	@echo "  LINT scripts"
