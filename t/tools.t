@@ -1,0 +1,95 @@
+# What every tool has in common, checked for every tool there is: --help, --version, bad options, a stdout
+# that takes nothing, and a man page that names the same options.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Sluice;
+use Sluice::Help;
+use Test::More;
+
+my @tools = map { s{.*/|\.c$}{}gr } glob "$SRC/tools/*.c";
+ok @tools >= 2, 'there are tools: ' . join ' ', @tools;
+
+# All long options that a page shows with mdoc's Fl macro: "Fl \-long" or "Fl -long".
+sub long_options_of_page
+{
+	my ($text) = @_;
+	$text =~ s/^\.\\".*\n//mg;
+	return map { s/\\//gr } $text =~ /\bFl (?:\\-|-|Fl )([a-z][a-z\\-]*)/g;
+}
+
+sub unique { my %seen; return grep { !$seen{$_}++ } sort @_ }
+
+for my $tool (@tools) {
+	subtest $tool => sub {
+		my $help = run($tool, '--help');
+		is $help->{exit}, 0, '--help is no error';
+		is $help->{err}, '', '--help says nothing on stderr';
+		like $help->{out}, qr/\Ausage: \Q$tool\E\b/, '--help begins with the usage';
+		unlike $help->{out}, qr/^.{101}/m, '--help fits in 100 columns';
+
+		my @options = help_options($help->{out});
+		my @long = map { $_->{long} // () } @options;
+		is scalar(unique(@long)), scalar(@long), 'no long option twice';
+		my ($help_letter) = map { $_->{letter} } grep { ($_->{long} // '') eq 'help' } @options;
+		is_deeply [ unique(grep { /^(?:help|quiet|verbose|version)$/ } @long) ],
+		    [qw(help quiet verbose version)], 'the options that every tool has';
+		is run($tool, "-$help_letter")->{out}, $help->{out}, "-$help_letter is --help";
+
+		my %known = map { $_ => 1 } map { ($_->{letter} // (), $_->{long} // ()) } @options;
+		my @unknown = grep { !$known{$_} } help_usage($help->{out});
+		is "@unknown", '', 'the usage shows only options that are there';
+
+		for my $option ('-V', '--version') {
+			my $r = run($tool, $option);
+			is $r->{exit}, 0, "$option is no error";
+			like $r->{out}, qr/\A\Q$tool\E \(sluice\) \d+\.\d+\.\d+\n\z/, "$option names tool and version";
+		}
+
+		for my $bad (['--no-such-option'], ['-%'], ['--help=x']) {
+			my $r = run($tool, @$bad);
+			is $r->{exit}, 64, "@$bad is a usage error";
+			like $r->{err}, qr/\A\Q$tool\E: [^\n]+\n\z/, "@$bad: one line on stderr";
+			is $r->{out}, '', "@$bad: nothing on stdout";
+		}
+		for my $option (grep { defined $_->{long} && defined $_->{arg} && !$_->{optional} } @options) {
+			my $r = run($tool, "--$option->{long}");
+			is $r->{exit}, 64, "--$option->{long} without its value is a usage error";
+			like $r->{err}, qr/\A\Q$tool\E: [^\n]*--\Q$option->{long}\E[^\n]*\n\z/, '... and named';
+		}
+
+		for my $option ('--help', '--version') {
+			my $r = run($tool, $option, { out => '/dev/full' });
+			is $r->{exit}, 74, "$option to a full disk is an I/O error";
+			like $r->{err}, qr/\A\Q$tool\E: [^\n]+\n\z/, '... and said so';
+		}
+
+		my $page = "$SRC/man/$tool.1";
+		ok -e $page, 'there is a man page' or return;
+		my $text = slurp($page);
+		my @documented = unique(long_options_of_page($text));
+		my %documented = map { $_ => 1 } @documented;
+		my %in_help = map { $_ => 1 } @long;
+		is join(' ', grep { !$documented{$_} } @long), '', 'the page names every long option';
+		is join(' ', grep { !$in_help{$_} } @documented), '', 'the page names no other long option';
+		for my $letter (map { $_->{letter} // () } @options) {
+			like $text, qr/\bFl (?:\\&)?\Q$letter\E\b/, "the page names -$letter";
+		}
+		like $text, qr/^\.Sh EXIT STATUS$/m, 'the page tells the exit status';
+		is run('mandoc', '-T', 'lint', '-W', 'warning', $page)->{out}, '', 'the page is clean mdoc'
+		    if -x '/usr/bin/mandoc';
+		like run('mandoc', '-T', 'utf8', $page)->{out}, qr/sluice/, 'the page mentions sluice'
+		    if -x '/usr/bin/mandoc';
+	};
+}
+
+subtest 'pages without a tool' => sub {
+	for my $page (glob "$SRC/man/*.[57]") {
+		is run('mandoc', '-T', 'lint', '-W', 'warning', $page)->{out}, '', "$page is clean mdoc";
+	}
+	pass 'done';
+};
+
+done_testing;
