@@ -1,4 +1,4 @@
-# sluice: make | check | bench | demo | install | uninstall | lint | format | fuzz | coverage | deps | clean
+# sluice: make | check | bench | demo | install | uninstall | lint | format | completions | fuzz | coverage | deps | clean
 #
 #	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
 #	make demo [BROKER=host:9092]                         the whole pipeline in a minute
@@ -152,6 +152,9 @@ lint: deps-lint
 format:
 	$(Q)clang-format -i $(SOURCES)
 
+completions: all
+	$(Q)SLUICE_BUILD=$(BUILD) t/lib/completions etc/completions
+
 # ---- install ----
 
 install: all
@@ -175,5 +178,5 @@ clean:
 
 FORCE:
 
-.PHONY: all tests unit check bench demo fuzz fuzzers coverage lint format install uninstall clean FORCE \
+.PHONY: all tests unit check bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
 	deps deps-build deps-demo deps-test deps-lint deps-fuzz

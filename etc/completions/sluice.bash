@@ -1,0 +1,56 @@
+# bash completion for sluice's tools. Made by t/lib/completions from their --help: do not edit.
+
+_sluice()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local options offer=() value=
+
+	COMPREPLY=()
+	# bash splits --name=value at the sign.
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $prev == = ]]; then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	case ${COMP_WORDS[0]##*/} in
+	kmock)
+		options='-t --topics -p --partitions -n --brokers -x --exec -q --quiet -v --verbose -h
+			--help -V --version'
+		case $prev in
+		-t | --topics | -p | --partitions | -n | --brokers | -x | --exec)
+			return
+			;;
+		esac
+		;;
+	partition)
+		options='-l --layout -t --time -f --format -Z --zone -q --quiet -v --verbose -h --help -V
+			--version'
+		case $prev in
+		-l | --layout)
+			offer=(-W 'hive hive-hour date table') value=1
+			;;
+		-t | --time | -f | --format | -Z | --zone)
+			return
+			;;
+		esac
+		;;
+	txgen)
+		options='-c --count -S --seed -R --records -t --topic -p --partitions --marks --bad
+			--size --start --days --users --first --tombstones -q --quiet -v --verbose -h
+			--help -V --version'
+		offer=(-W 'transactions sales reference blacklist user-totals type-totals windows')
+		case $prev in
+		-c | --count | -S | --seed | -t | --topic | -p | --partitions | --bad | --size \
+			| --start | --days | --users | --first | --tombstones)
+			return
+			;;
+		esac
+		;;
+	esac
+	if [[ $cur == -* && ! $value ]]; then
+		offer=(-W "$options")
+	fi
+	[[ ${#offer[@]} == 0 ]] || mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$cur")
+}
+
+complete -o filenames -F _sluice kmock partition txgen
