@@ -7,6 +7,8 @@
  *
  * Keys are (topic, partition) of one NAME. A position is the next offset wanted; it remembers the last
  * record stored too, so that a topic that was deleted and made anew is noticed.
+ *
+ * Whenever a function here fails, nothing of this run that is not committed yet may be kept.
  */
 #ifndef SLUICE_POSITIONS_H
 #define SLUICE_POSITIONS_H
@@ -18,30 +20,33 @@
 #include <stdint.h>
 
 struct position {
-	char *topic;         /* NUL-terminated; the map owns it */
+	char *topic; /* NUL-terminated; the map owns it */
 	size_t topic_len;
 	int32_t partition;
 
-	bool stored;         /* the sink has a position: next and last say which */
+	bool stored;         /* there is a position: next is valid */
 	int64_t next;        /* the next offset wanted */
 	int64_t last_offset; /* of the last record stored; -1: none known */
 	int64_t last_ts;
 
-	/* This run; internal but for `from_*`, which positions_moved hands out. */
-	bool from_stored;    /* what stood when the current window began: the value to compare at commit */
+	/* What stood when the current window began: the value that a commit must find. */
+	bool from_stored;
 	int64_t from_next;
-	bool met;            /* a line of this run named it */
-	bool moved;          /* differs from what was committed, or has to be told again */
-	int64_t seen;        /* the largest offset met in this run; -1: none */
-	int64_t final;       /* next of the last position mark; -1: none */
-	int64_t skipped;     /* records below the position met in this run */
+	bool moved; /* to be written by the next commit */
+
+	/* Of this run. */
+	bool met;              /* a start mark or a record named it */
+	int64_t seen;          /* the largest offset met, or covered by a position mark; -1: none */
+	int64_t final;         /* offset of the latest position mark; -1: none */
+	int64_t proving;       /* --recreated: the old last offset, until it is proven gone; -1: no */
+	int64_t proving_ts;
 	struct position *hash_next;
 };
 
 struct positions_rules {
-	bool allow_gap;  /* --allow-gap */
-	bool recreated;  /* --recreated: begin anew where the topic was recreated */
-	bool no_skip;    /* overwrite, ignore: every run reads it all; records below the position are stored too */
+	bool allow_gap; /* --allow-gap: accept a start above the position */
+	bool recreated; /* --recreated: begin anew where the stream starts below the position */
+	bool no_skip;   /* overwrite, ignore: a run reads it all; records below the position are stored too */
 };
 
 struct positions {
@@ -51,16 +56,16 @@ struct positions {
 	size_t buckets;
 	struct position *recent; /* the one of the last line: streams come in runs */
 	struct positions_rules rules;
+	int64_t skipped;         /* records met that were stored already */
+	int proving;             /* partitions in that state */
 	bool marks;              /* the stream has marks */
-	bool ended;              /* its end mark came */
-	bool was_recreated;      /* --recreated has put a position back: note it once */
-	int64_t skipped;
+	bool ended;              /* its last line was an end mark */
 };
 
 void positions_init(struct positions *ps, struct positions_rules rules);
 void positions_release(struct positions *ps);
 
-/* The entry of (topic, partition); NULL when there is none / made when there is none. */
+/* The entry of (topic, partition): NULL when there is none; positions_get makes it. */
 struct position *positions_find(const struct positions *ps, struct span topic, int32_t partition);
 struct position *positions_get(struct positions *ps, struct span topic, int32_t partition);
 
@@ -68,12 +73,11 @@ struct position *positions_get(struct positions *ps, struct span topic, int32_t 
 void positions_set(struct positions *ps, struct span topic, int32_t partition, int64_t next,
     int64_t last_offset, int64_t last_ts);
 
-enum position_verdict { POSITION_FAIL = -1, POSITION_STORE = 1, POSITION_SKIP = 0 };
+enum position_verdict { POSITION_FAIL = -1, POSITION_SKIP = 0, POSITION_STORE = 1 };
 
 /*
- * A record: POSITION_STORE (the position has moved behind it), POSITION_SKIP (it is stored already), or
- * POSITION_FAIL with fail(EXIT_DATA): gap, order or recreation. After POSITION_FAIL of order or
- * recreation nothing uncommitted may be kept: positions_discard() tells.
+ * A record: POSITION_STORE (store it; the position has moved behind it), POSITION_SKIP (it is stored
+ * already), or POSITION_FAIL with fail(EXIT_DATA): a gap, offsets that go back, a recreated topic.
  */
 enum position_verdict positions_record(struct positions *ps, const struct line *l);
 
@@ -81,22 +85,26 @@ enum position_verdict positions_record(struct positions *ps, const struct line *
 int positions_mark(struct positions *ps, const struct line *l);
 
 /*
- * The end of the stream. `whole`: it was not cut short (not by TERM, not by a failure). 0; -1 with
- * fail(EXIT_DATA) when a final position lies below the stored one; prints the warnings of a stream
- * that lost its end mark or ends below the position.
+ * False while --recreated is not proven right for some partition: until the stream has passed the old
+ * last record (it is another one now) or has ended below it, a commit could store records twice.
  */
-int positions_end(struct positions *ps, bool whole);
-
-/* Whether the last failure demands that nothing uncommitted is kept (order, recreation). */
-bool positions_discard(const struct positions *ps);
+bool positions_may_commit(const struct positions *ps);
 
 /*
- * Windows. The moved entries since the last positions_begin, in order of (topic, partition): what a
- * commit writes, from_next being what it must find. The array is the caller's to free. A sink that commits one
- * window while it fills the next keeps the structs by value.
+ * The end of the input. `stopped`: we were told to stop, so it may be short. 0; -1 with fail(EXIT_DATA) when
+ * a final position lies below the stored one, or --recreated was not proven. Warns about a stream
+ * that lost its end mark, and one without marks that ends below the position.
  */
-size_t positions_moved(struct positions *ps, struct position **list);
-/* The window was handed to a commit: what is now seen is what the next one starts from. */
+int positions_end(struct positions *ps, bool stopped);
+
+/*
+ * What the next commit writes, in order of (topic, partition). The array is the caller's to free;
+ * the entries belong to the map. positions_begin starts the next window: from_* become what is now.
+ */
+size_t positions_moved(const struct positions *ps, struct position ***list);
 void positions_begin(struct positions *ps);
+
+/* Appends a position mark for each entry, as -a and -Q print them. */
+void positions_print(struct position *const *list, size_t count, struct buf *to);
 
 #endif

@@ -1,0 +1,474 @@
+#include "journal.h"
+
+#include "json.h"
+#include "log.h"
+#include "gzip.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CRC_TAIL (sizeof(",\"crc\":\"00000000\"}") - 1)
+
+void journal_line_release(struct journal_line *l)
+{
+	free(l->position);
+	free(l->add);
+	free(l->remove);
+	buf_release(&l->text);
+	*l = (struct journal_line){ 0 };
+}
+
+/* One more element at the end of a growing array. */
+static void *grow(void **array, size_t *count, size_t *cap, size_t size)
+{
+	if (*count == *cap) {
+		*cap = *cap ? *cap * 2 : 8;
+		*array = xrealloc(*array, *cap * size);
+	}
+	memset((char *)*array + *count * size, 0, size);
+	return (char *)*array + (*count)++ * size;
+}
+
+struct journal_position *journal_add_position(struct journal_line *l)
+{
+	struct journal_position *p =
+	    grow((void **)&l->position, &l->positions, &l->positions_cap, sizeof(*l->position));
+
+	p->from = p->last_offset = p->last_ts = -1;
+	return p;
+}
+
+struct journal_file *journal_add_file(struct journal_line *l)
+{
+	struct journal_file *f = grow((void **)&l->add, &l->adds, &l->adds_cap, sizeof(*l->add));
+
+	f->min_ts = INT64_MAX;
+	f->max_ts = INT64_MIN;
+	return f;
+}
+
+void journal_add_remove(struct journal_line *l, struct span file)
+{
+	*(struct span *)grow((void **)&l->remove, &l->removes, &l->removes_cap, sizeof(*l->remove)) = file;
+}
+
+/* ---- reading ---- */
+
+static void reset(struct journal_line *l, size_t room)
+{
+	l->snapshot = false;
+	l->commit = -1;
+	l->time = l->writer = l->host = l->name = l->previous = (struct span){ 0 };
+	l->positions = l->adds = l->removes = 0;
+	buf_clear(&l->text);
+	/* Decoded text is never longer than the line: spans into this buffer stay valid. */
+	buf_reserve(&l->text, room);
+}
+
+static struct span keep_text(struct journal_line *l, const struct json_value *v)
+{
+	size_t start = l->text.len;
+
+	if (v->type != JSON_STRING)
+		return (struct span){ 0 };
+	if (!v->escaped)
+		return (struct span){ v->raw.p + 1, v->raw.n - 2 };
+	json_unescape(&l->text, (struct span){ v->raw.p + 1, v->raw.n - 2 });
+	return (struct span){ l->text.data + start, l->text.len - start };
+}
+
+/* null leaves *out as it is: "not known". */
+static int keep_int(const struct json_value *v, int64_t *out)
+{
+	return v->type == JSON_NULL || (v->type == JSON_NUMBER && json_int64(v->raw, out) == 0) ? 0 : -1;
+}
+
+static int keep_crc(const struct json_value *v, uint32_t *out)
+{
+	char hex[9] = "", *end;
+
+	if (v->type != JSON_STRING || v->raw.n != 10)
+		return -1;
+	memcpy(hex, v->raw.p + 1, 8);
+	*out = (uint32_t)strtoul(hex, &end, 16);
+	return *end ? -1 : 0;
+}
+
+static int parse_last(struct json *j, struct journal_position *p)
+{
+	struct json_value v;
+	struct span key;
+	bool escaped;
+	int r;
+
+	if (json_enter(j) < 0)
+		return -1;
+	while ((r = json_member(j, &key, &escaped)) > 0) {
+		if (json_value(j, &v) < 0)
+			return -1;
+		if (json_key_is(key, escaped, "offset") && keep_int(&v, &p->last_offset) < 0)
+			return -1;
+		if (json_key_is(key, escaped, "ts") && keep_int(&v, &p->last_ts) < 0)
+			return -1;
+	}
+	return r;
+}
+
+static int parse_position(struct journal_line *l, struct json *j)
+{
+	struct journal_position *p = journal_add_position(l);
+	int64_t partition = -1;
+	struct json_value v;
+	struct span key;
+	bool escaped;
+	int r;
+
+	if (json_enter(j) < 0)
+		return -1;
+	p->next = -1;
+	while ((r = json_member(j, &key, &escaped)) > 0) {
+		int bad = 0;
+
+		if (json_key_is(key, escaped, "last")) {
+			if (parse_last(j, p) < 0)
+				return -1;
+			continue;
+		}
+		if (json_value(j, &v) < 0)
+			return -1;
+		if (json_key_is(key, escaped, "topic"))
+			p->topic = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "name"))
+			p->name = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "partition"))
+			bad = keep_int(&v, &partition);
+		else if (json_key_is(key, escaped, "from"))
+			bad = keep_int(&v, &p->from);
+		else if (json_key_is(key, escaped, "offset"))
+			bad = keep_int(&v, &p->next);
+		if (bad)
+			return -1;
+	}
+	p->partition = (int32_t)partition;
+	return r < 0 || !p->topic.p || partition < 0 || partition > INT32_MAX || p->next < 0 ? -1 : 0;
+}
+
+static int parse_file(struct journal_line *l, struct json *j)
+{
+	struct journal_file *f = journal_add_file(l);
+	struct json_value v;
+	struct span key;
+	bool escaped;
+	int r;
+
+	if (json_enter(j) < 0)
+		return -1;
+	while ((r = json_member(j, &key, &escaped)) > 0) {
+		int bad = 0;
+
+		if (json_value(j, &v) < 0)
+			return -1;
+		if (json_key_is(key, escaped, "file"))
+			f->file = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "tmp"))
+			f->tmp = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "records"))
+			bad = keep_int(&v, &f->records);
+		else if (json_key_is(key, escaped, "bytes"))
+			bad = keep_int(&v, &f->bytes);
+		else if (json_key_is(key, escaped, "raw"))
+			bad = keep_int(&v, &f->raw);
+		else if (json_key_is(key, escaped, "min_ts"))
+			bad = keep_int(&v, &f->min_ts);
+		else if (json_key_is(key, escaped, "max_ts"))
+			bad = keep_int(&v, &f->max_ts);
+		else if (json_key_is(key, escaped, "crc32"))
+			bad = keep_crc(&v, &f->crc32);
+		if (bad)
+			return -1;
+	}
+	return r < 0 || f->file.n == 0 || f->tmp.n == 0 ? -1 : 0;
+}
+
+static int parse_remove(struct journal_line *l, struct json *j)
+{
+	struct json_value v;
+
+	if (json_value(j, &v) < 0 || v.type != JSON_STRING)
+		return -1;
+	journal_add_remove(l, keep_text(l, &v));
+	return 0;
+}
+
+static int parse_list(struct journal_line *l, struct json *j, int (*parse)(struct journal_line *, struct json *))
+{
+	int r;
+
+	if (json_enter(j) < 0)
+		return -1;
+	while ((r = json_element(j)) > 0)
+		if (parse(l, j) < 0)
+			return -1;
+	return r;
+}
+
+static int parse_members(struct journal_line *l, struct json *j)
+{
+	struct json_value v;
+	struct span key;
+	bool escaped;
+	int r;
+
+	if (json_enter(j) < 0)
+		return -1;
+	while ((r = json_member(j, &key, &escaped)) > 0) {
+		int bad = 0;
+
+		if (json_key_is(key, escaped, "positions"))
+			bad = parse_list(l, j, parse_position);
+		else if (json_key_is(key, escaped, "add"))
+			bad = parse_list(l, j, parse_file);
+		else if (json_key_is(key, escaped, "remove"))
+			bad = parse_list(l, j, parse_remove);
+		else if (json_value(j, &v) < 0)
+			return -1;
+		else if (json_key_is(key, escaped, "commit"))
+			bad = keep_int(&v, &l->commit);
+		else if (json_key_is(key, escaped, "snapshot"))
+			l->snapshot = true, bad = keep_int(&v, &l->commit);
+		else if (json_key_is(key, escaped, "time"))
+			l->time = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "writer"))
+			l->writer = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "host"))
+			l->host = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "name"))
+			l->name = keep_text(l, &v);
+		else if (json_key_is(key, escaped, "previous"))
+			l->previous = keep_text(l, &v);
+		if (bad)
+			return -1;
+	}
+	return r < 0 || json_finish(j) < 0 ? -1 : 0;
+}
+
+static bool crc_is_right(struct span text)
+{
+	char tail[CRC_TAIL + 1];
+
+	if (text.n <= CRC_TAIL)
+		return false;
+	snprintf(tail, sizeof(tail), ",\"crc\":\"%08" PRIx32 "\"}", crc32_bytes(0, text.p, text.n - CRC_TAIL));
+	return memcmp(text.p + text.n - CRC_TAIL, tail, CRC_TAIL) == 0;
+}
+
+int journal_parse(struct journal_line *l, struct span text)
+{
+	struct json j;
+
+	reset(l, text.n);
+	if (!crc_is_right(text))
+		return fail(EXIT_DATA, "bad crc");
+	json_init(&j, text.p, text.n);
+	if (json_peek(&j) != JSON_OBJECT || parse_members(l, &j) < 0 || l->commit < 0)
+		return fail(EXIT_DATA, "not a journal line");
+	return 0;
+}
+
+/* ---- writing ---- */
+
+static void put_text(struct buf *to, const char *name, struct span value)
+{
+	buf_addf(to, ",\"%s\":", name);
+	json_escape(to, value.p, value.n);
+}
+
+static void put_int(struct buf *to, const char *name, int64_t value, int64_t unknown)
+{
+	buf_addf(to, ",\"%s\":", name);
+	if (value == unknown)
+		buf_add_str(to, "null");
+	else
+		buf_add_int(to, value);
+}
+
+static void format_position(const struct journal_line *l, const struct journal_position *p, struct buf *to)
+{
+	buf_add_char(to, '{');
+	if (l->snapshot) {
+		buf_add_str(to, "\"name\":");
+		json_escape(to, p->name.p, p->name.n);
+		buf_add_char(to, ',');
+	}
+	buf_add_str(to, "\"topic\":");
+	json_escape(to, p->topic.p, p->topic.n);
+	put_int(to, "partition", p->partition, INT64_MIN);
+	if (!l->snapshot)
+		put_int(to, "from", p->from, -1);
+	put_int(to, "offset", p->next, INT64_MIN);
+	if (p->last_offset >= 0) {
+		buf_add_str(to, ",\"last\":{\"offset\":");
+		buf_add_int(to, p->last_offset);
+		put_int(to, "ts", p->last_ts, INT64_MIN);
+		buf_add_char(to, '}');
+	}
+	buf_add_char(to, '}');
+}
+
+static void format_file(const struct journal_file *f, struct buf *to)
+{
+	buf_add_str(to, "{\"file\":");
+	json_escape(to, f->file.p, f->file.n);
+	put_text(to, "tmp", f->tmp);
+	put_int(to, "records", f->records, INT64_MIN);
+	put_int(to, "bytes", f->bytes, INT64_MIN);
+	put_int(to, "raw", f->raw, INT64_MIN);
+	put_int(to, "min_ts", f->min_ts, INT64_MAX);
+	put_int(to, "max_ts", f->max_ts, INT64_MIN);
+	buf_addf(to, ",\"crc32\":\"%08" PRIx32 "\"}", f->crc32);
+}
+
+void journal_format(const struct journal_line *l, struct buf *to)
+{
+	size_t start = to->len;
+
+	buf_addf(to, "{\"%s\":%" PRId64, l->snapshot ? "snapshot" : "commit", l->commit);
+	put_text(to, "time", l->time);
+	put_text(to, "writer", l->writer);
+	put_text(to, "host", l->host);
+	put_text(to, l->snapshot ? "previous" : "name", l->snapshot ? l->previous : l->name);
+	buf_add_str(to, ",\"positions\":[");
+	for (size_t i = 0; i < l->positions; i++) {
+		if (i > 0)
+			buf_add_char(to, ',');
+		format_position(l, &l->position[i], to);
+	}
+	buf_add_char(to, ']');
+	if (!l->snapshot) {
+		buf_add_str(to, ",\"add\":[");
+		for (size_t i = 0; i < l->adds; i++) {
+			if (i > 0)
+				buf_add_char(to, ',');
+			format_file(&l->add[i], to);
+		}
+		buf_add_str(to, "],\"remove\":[");
+		for (size_t i = 0; i < l->removes; i++) {
+			if (i > 0)
+				buf_add_char(to, ',');
+			json_escape(to, l->remove[i].p, l->remove[i].n);
+		}
+		buf_add_char(to, ']');
+	}
+	buf_addf(to, ",\"crc\":\"%08" PRIx32 "\"}\n", crc32_bytes(0, to->data + start, to->len - start));
+}
+
+/* ---- a journal file ---- */
+
+void journal_reader_init(struct journal_reader *r, int fd, const char *name)
+{
+	*r = (struct journal_reader){ .fd = fd, .name = xstrdup(name) };
+}
+
+void journal_reader_release(struct journal_reader *r)
+{
+	free(r->name);
+	buf_release(&r->block);
+}
+
+/* Reads on behind what is in the block. 1 when something came, 0 at the end of the file, -1. */
+static int fill(struct journal_reader *r)
+{
+	ssize_t n;
+
+	if (r->used > 0) {
+		memmove(r->block.data, r->block.data + r->used, r->block.len - r->used);
+		r->block.len -= r->used;
+		r->used = 0;
+	}
+	buf_reserve(&r->block, 256 * 1024);
+	do
+		n = pread(r->fd, r->block.data + r->block.len, r->block.cap - r->block.len,
+		    r->at + (int64_t)r->block.len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return fail_errno(EXIT_IO, "%s", r->name);
+	r->block.len += (size_t)n;
+	return n > 0;
+}
+
+/*
+ * Whether any file that a damaged line names is in the lake. The line may not parse any more, so its
+ * names are found by their neighbours; one with an escape in it is not found, which makes rot of such
+ * a line look torn only when no plain name stands beside it.
+ */
+static bool names_a_file(struct span text, bool (*in_place)(void *, struct span), void *ctx)
+{
+	static const char lead[] = "\"file\":\"";
+	const char *p = text.p, *end = text.p + text.n;
+
+	while (p < end && (p = memmem(p, (size_t)(end - p), lead, sizeof(lead) - 1))) {
+		const char *quote;
+
+		p += sizeof(lead) - 1;
+		quote = memchr(p, '"', (size_t)(end - p));
+		if (!quote)
+			return false;
+		if (in_place(ctx, (struct span){ p, (size_t)(quote - p) }))
+			return true;
+		p = quote;
+	}
+	return false;
+}
+
+/* A line is whole. Is it good? A bad one may be torn only when nothing stands behind it. */
+static int judge(struct journal_reader *r, struct journal_line *l, struct span text,
+    bool (*in_place)(void *, struct span), void *ctx)
+{
+	int more;
+
+	if (journal_parse(l, text) == 0) {
+		r->used += text.n + 1;
+		r->at += (int64_t)text.n + 1;
+		r->lines++;
+		return 1;
+	}
+	more = r->block.len > r->used + text.n + 1 ? 1 : fill(r);
+	if (more < 0)
+		return -1;
+	text.p = r->block.data + r->used; /* fill() moves the block */
+	if (!more && !names_a_file(text, in_place, ctx)) {
+		r->torn = true;
+		r->block.len = r->used;
+		return 0;
+	}
+	return fail(EXIT_DATA, "%s: line %" PRId64 " (byte %" PRId64 "): damaged; see jsonl-sink --check and --repair",
+	    r->name, r->lines + 1, r->at);
+}
+
+int journal_next(struct journal_reader *r, struct journal_line *l,
+    bool (*in_place)(void *ctx, struct span file), void *ctx)
+{
+	size_t scanned = 0;
+	int more;
+
+	r->torn = false;
+	for (;;) {
+		const char *start = r->block.data + r->used;
+		size_t unread = r->block.len - r->used;
+		const char *nl = unread > scanned ? memchr(start + scanned, '\n', unread - scanned) : NULL;
+
+		if (nl)
+			return judge(r, l, (struct span){ start, (size_t)(nl - start) }, in_place, ctx);
+		scanned = unread;
+		more = fill(r);
+		if (more < 0)
+			return -1;
+		if (more == 0) {
+			r->torn = r->block.len > r->used;
+			r->block.len = r->used; /* read again next time: a writer may be in the middle of it */
+			return 0;
+		}
+	}
+}
