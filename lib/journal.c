@@ -270,6 +270,7 @@ int journal_parse(struct journal_line *l, struct span text)
 	struct json j;
 
 	reset(l, text.n);
+	l->raw = text;
 	if (!crc_is_right(text))
 		return fail(EXIT_DATA, "bad crc");
 	json_init(&j, text.p, text.n);

@@ -31,6 +31,7 @@ struct journal_file {
 };
 
 struct journal_line {
+	struct span raw; /* the whole line as read */
 	bool snapshot;
 	int64_t commit; /* snapshot: the number of the last commit before it */
 	struct span time, writer, host, name;
@@ -73,7 +74,7 @@ void journal_reader_init(struct journal_reader *r, int fd, const char *name);
 void journal_reader_release(struct journal_reader *r);
 
 /*
- * The next line. 1: *l; 0: no more, r->at is where the next one goes, r->torn whether garbage stands there;
+ * The next line. 1: *l, valid until the next call; 0: no more, r->at is where the next one goes, r->torn whether garbage stands there;
  * -1 with fail(EXIT_DATA): rot. in_place(ctx, file): whether a file of that name is in the lake; it decides
  * whether a bad last line is torn or rot. Call again later for what was appended since.
  */

@@ -1,12 +1,12 @@
 /*
- * lake: the journal of a data lake and the commit protocol around it (sluice-lake(5)).
+ * lake: a directory of immutable data files, a journal that says what is in it, and the commit protocol
+ * around both (sluice-lake(5)).
  *
- * A lake is a directory of immutable data files and .sluice/journal, one JSON line per commit. A commit
- * is durable when its line is: fdatasync of the journal is the commit. Everything before it can be thrown
- * away, everything after it can be done again. Any number of writers share a lake; the lock is
- * held during a commit only.
+ * A commit is durable when its journal line is: the fdatasync of the journal IS the commit. Everything before it can
+ * be thrown away, everything after it can be done again by whoever comes next. Any number of writers share
+ * a lake; the lock is held during a commit only.
  *
- * This module knows files and positions, not records: jsonl-sink feeds it, retention will.
+ * The module knows files and positions, not records: jsonl-sink feeds it, retention will.
  */
 #ifndef SLUICE_LAKE_H
 #define SLUICE_LAKE_H
@@ -17,118 +17,119 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LAKE_ROLL_BYTES ((int64_t)16 << 20)
+#define LAKE_ROLL_BYTES   (INT64_C(16) << 20)
+#define LAKE_LOCK_TIMEOUT 30000 /* ms */
+#define LAKE_SNAPSHOT     "snapshot" /* base name of what overwrite and ignore write */
 
 struct lake;
 
 struct lake_options {
-	int64_t lock_timeout_ms; /* how long to wait for another writer's commit; 0: 30 s */
-	int64_t roll_bytes;      /* 0: LAKE_ROLL_BYTES ($SLUICE_ROLL_BYTES for tests) */
+	int64_t lock_timeout_ms; /* how long to wait for another writer's commit; 0: LAKE_LOCK_TIMEOUT */
+	int64_t roll_bytes;      /* 0: LAKE_ROLL_BYTES */
 };
 
 /*
- * Opens DIR for writing, making it and .sluice when they are not there (the parent must be). Finishes
+ * Opens DIR for writing; makes it and .sluice when they are not there (the parent must be). Finishes
  * the last commit of whoever died and sweeps the temporary files of dead writers. NULL with fail():
- * EXIT_DATA damaged (journal.N without journal, rot, .sluice/failed), EXIT_CANTCREAT, EXIT_PERM,
- * EXIT_IO, EXIT_TRYAGAIN (lock).
+ * EXIT_DATA (damaged: journal.N without journal, rot, .sluice/failed), EXIT_CANTCREAT, EXIT_PERM, EXIT_IO,
+ * EXIT_TRYAGAIN (the lock).
  */
 struct lake *lake_open(const char *dir, const struct lake_options *options);
-void lake_close(struct lake *l); /* gives up what is not committed: its temporary files go */
+/* Temporary files that no commit took are removed. NULL is fine. */
+void lake_close(struct lake *l);
 
-/* The stored positions of one name, as of lake_open or the last commit, into *to (positions_set). */
-int lake_load_positions(struct lake *l, const char *name, struct positions *to);
-
-/* Whether the journal shows that `name` ever wrote a file into `path` (reads rolled journals too). */
-int lake_name_wrote(struct lake *l, const char *name, struct span path);
+/* Loads where `name` stands, as of lake_open or the last commit. */
+void lake_positions(struct lake *l, const char *name, struct positions *to);
 
 /* ---- a commit in the making ---- */
 
 /*
- * A new temporary file in directory `path` (relative, already checked by path_problem; directories are made,
- * no symlink is followed). *fd is open for writing. Returns its number within the writer; -1 with fail():
- * EXIT_DATA when the path cannot be (a symlink, a file in the way), else by errno.
+ * A new temporary file in the directory `path`, which path_problem() has accepted; directories are made.
+ * Returns its number and *fd open for writing; -1 with fail(): EXIT_DATA when the path cannot be (a
+ * symlink, a mount point or a file in the way), else by errno.
  */
 int64_t lake_temp(struct lake *l, struct span path, int *fd);
-/* Opens it again for appending (a writer with many paths keeps few descriptors). fd or -1 with fail(). */
+/* Opens it again for appending, so that a writer with many paths needs few descriptors. fd, or -1 with fail(). */
 int lake_temp_reopen(struct lake *l, int64_t temp);
-/* fsync and close. 0 or -1 with fail(). */
-int lake_temp_finish(struct lake *l, int64_t temp, int fd);
+void lake_temp_drop(struct lake *l, int64_t temp);
+
+/* Whether directory `path` has data files (*.jsonl, *.jsonl.gz). 1, 0, or -1 with fail(). */
+int lake_has_files(struct lake *l, struct span path);
 
 struct lake_file {
-	int64_t temp;           /* of lake_temp */
-	const char *snapshot;   /* NULL: named by the commit; else the fixed name to replace, "snapshot" */
-	const char *suffix;     /* ".jsonl", ".jsonl.gz" */
+	int64_t temp;                /* its content must be fsynced and closed by the caller */
+	bool snapshot;               /* snapshot.jsonl, replacing what is there; else named by the commit */
+	bool gzip;                   /* .jsonl.gz, else .jsonl */
 	int64_t records, bytes, raw; /* bytes as stored, raw before compression */
-	int64_t min_ts, max_ts; /* INT64_MAX/INT64_MIN: no record had a time */
-	uint32_t crc32;         /* of the file as stored */
+	int64_t min_ts, max_ts;      /* INT64_MAX, INT64_MIN: no record had a time */
+	uint32_t crc32;              /* of the file as stored */
 };
 
 struct lake_commit {
 	const char *name;
-	struct position **positions; /* as positions_moved gives them: next, last and from */
+	struct position **positions; /* from positions_moved */
 	size_t position_count;
 	const struct lake_file *add;
 	size_t add_count;
-	char **remove;               /* paths below DIR; files only */
+	char **remove;               /* paths below DIR, files only */
 	size_t remove_count;
-	bool remove_others;          /* overwrite: also every other data file in the directories of `add` */
+	bool remove_others;          /* also every other data file in the directories of `add` */
 };
 
 /*
- * Makes it durable, all or nothing. 0: done and visible. -1 with fail(): EXIT_TRYAGAIN: the
- * positions are not what they were (fenced), nothing written; EXIT_IO and others: when *stands is set the
- * commit is in the journal but not all files could be renamed: no ack, the next writer finishes it; else
- * nothing of it will be seen.
+ * All or nothing. 0: durable and visible. -1 with fail(): EXIT_TRYAGAIN: a position is not what it was
+ * (another writer took over) and nothing was written; anything else: when *stands the commit is in the
+ * journal but not all its files have their names yet, the next writer finishes it, and it must not be
+ * acknowledged; else nothing of it will be seen.
  */
 int lake_commit(struct lake *l, const struct lake_commit *c, bool *stands);
-/* Throws a temporary file away. */
-void lake_temp_drop(struct lake *l, int64_t temp);
 
-int64_t lake_last_commit(const struct lake *l);
-/* A descriptor of the lake's directory, for openat; owned by the lake. */
-int lake_dirfd(const struct lake *l);
-/* Whether `path` has data files (*.jsonl, *.jsonl.gz) now. 1, 0 or -1 with fail(). */
-int lake_has_files(struct lake *l, struct span path);
+/* ---- readers: they never write and never repair; a torn tail is ignored ---- */
 
-/* ---- readers: never write, never repair, ignore a torn tail ---- */
+/* Loads where `name` stands. No such directory, or no lake in it: no positions. 0 or -1 with fail(). */
+int lake_read_positions(const char *dir, const char *name, struct positions *to);
 
-/* Adds the positions of `name` to *out. A directory without a journal is EXIT_DATA only when it is no lake
- * at all but not empty... an absent or empty directory has no positions. 0 or -1. */
-int lake_read_positions(const char *dir, const char *name, struct positions *out);
-
-struct lake_entry {          /* a file of the catalog */
-	char *file;          /* below DIR */
-	char *tmp;           /* its temporary name, in the same directory */
-	char *name;
-	int64_t commit, records, bytes, raw;
-	int64_t min_ts, max_ts;
+struct lake_entry {
+	char *file; /* below DIR */
+	char *tmp;  /* the name it had before, in the same directory */
+	char *name; /* of the pipeline that wrote it */
+	int64_t commit, records, bytes, raw, min_ts, max_ts;
 	uint32_t crc32;
-	bool last;           /* of the last commit: maybe not yet renamed */
+	bool live;  /* not removed or replaced by a later commit */
+	bool last;  /* of the last commit: perhaps not renamed yet */
 };
 
 struct lake_catalog {
+	char *dir;
 	int dirfd;
-	struct lake_entry *entry; /* what is live: added and not removed or replaced; in commit order */
+	struct lake_entry *entry; /* in the order of the commits, all journals */
 	size_t count, cap;
-	int64_t last_commit;
-	void *index;              /* internal */
+	size_t *index;            /* internal: hash of live files */
+	size_t slots;
+	int64_t commits;          /* how many lines were read */
 };
 
-/* The live files, of all names (name NULL) or of one. 0 or -1. */
-int lake_catalog_read(const char *dir, const char *name, struct lake_catalog *c);
+/* 0, or -1 with fail(). No lake at all: EXIT_DATA. Release also after a failure. */
+int lake_catalog_read(const char *dir, struct lake_catalog *c);
 void lake_catalog_release(struct lake_catalog *c);
-/* Opens one for reading, by its temporary name when it is not renamed yet. fd or -1 with fail(). */
+/* Opens it for reading, under its temporary name if it is not renamed yet. fd or -1 with fail(). */
 int lake_catalog_open(const struct lake_catalog *c, const struct lake_entry *e);
+/* Whether `name` ever wrote a file into the directory `path`. */
+bool lake_catalog_wrote(const struct lake_catalog *c, const char *name, struct span path);
 
-/* Verifies everything against the journal and prints each finding with error(). 0: clean; else the
- * exit code. *records, *files, *bytes (may be NULL) are what was verified. */
 struct lake_check {
-	int64_t files, records, bytes, commits;
+	int64_t commits, files, records, bytes; /* that were verified */
 	int64_t problems;
 };
+
+/*
+ * Verifies the journal and every live file against it; each problem goes out through error(), what is no
+ * problem (a torn tail, temporary files of dead writers) through note(). 0 clean, EXIT_DATA, or another code
+ * after fail().
+ */
 int lake_check(const char *dir, struct lake_check *result);
 
-/* Mends what can be mended (sluice-lake(5), REPAIR) and says each thing it does. 0, or -1 with fail(). */
+/* Mends what can be mended and says() each thing that it does: sluice-lake(5), REPAIR. 0 or -1 with fail(). */
 int lake_repair(const char *dir);
 
 #endif

@@ -1,0 +1,269 @@
+/* What readers and writers of a lake share: names, the lock, and finishing a commit. */
+#include "beneath.h"
+#include "clock.h"
+#include "lake_internal.h"
+#include "log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool ends_with(struct span s, const char *tail)
+{
+	size_t n = strlen(tail);
+
+	return s.n >= n && memcmp(s.p + s.n - n, tail, n) == 0;
+}
+
+static struct span base_name(struct span file)
+{
+	size_t dir = beneath_dirname(file.p, file.n), skip = dir ? dir + 1 : 0;
+
+	return (struct span){ file.p + skip, file.n - skip };
+}
+
+bool lake_is_data_name(struct span file)
+{
+	struct span base = base_name(file);
+
+	return base.n > 0 && base.p[0] != '.' && (ends_with(base, ".jsonl") || ends_with(base, ".jsonl.gz"));
+}
+
+bool lake_is_snapshot_name(struct span file)
+{
+	struct span base = base_name(file);
+
+	return span_is(base, SNAPSHOT_PREFIX) || span_is(base, SNAPSHOT_PREFIX ".gz");
+}
+
+bool lake_is_temp_name(const char *name)
+{
+	return strncmp(name, TEMP_PREFIX, sizeof(TEMP_PREFIX) - 1) == 0;
+}
+
+char *lake_path(const char *dir, const char *file)
+{
+	struct buf b = BUF_INIT;
+	size_t n = strlen(dir);
+
+	buf_addf(&b, "%s%s%s", dir, n > 0 && dir[n - 1] == '/' ? "" : "/", file);
+	buf_cstr(&b);
+	return b.data;
+}
+
+int lake_exists(int dirfd, struct span file)
+{
+	size_t n = beneath_dirname(file.p, file.n);
+	char *dir = xstrndup(file.p, n), *base = xstrndup(file.p + (n ? n + 1 : 0), file.n - (n ? n + 1 : 0));
+	int fd = beneath_dir(dirfd, dir), there = 0;
+	struct stat st;
+
+	if (fd < 0 && errno != ENOENT)
+		there = fail_errno(0, "%s", dir);
+	if (fd >= 0) {
+		there = fstatat(fd, base, &st, AT_SYMLINK_NOFOLLOW) == 0;
+		if (!there && errno != ENOENT)
+			there = fail_errno(0, "%.*s", (int)file.n, file.p);
+		close(fd);
+	}
+	free(dir);
+	free(base);
+	return there;
+}
+
+bool lake_in_place(void *ctx, struct span file)
+{
+	return lake_exists(*(int *)ctx, file) > 0;
+}
+
+int64_t lake_rolled(const char *dir, int dirfd)
+{
+	static const char lead[] = "journal.";
+	int fd = beneath_dir(dirfd, META);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	int64_t largest = 0;
+
+	if (!d) {
+		fail_errno(0, "%s/" META, dir);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	while ((e = readdir(d))) {
+		char *end;
+		long long n;
+
+		if (strncmp(e->d_name, lead, sizeof(lead) - 1) != 0)
+			continue;
+		n = strtoll(e->d_name + sizeof(lead) - 1, &end, 10);
+		if (end != e->d_name + sizeof(lead) - 1 && !*end && n > largest)
+			largest = n;
+	}
+	closedir(d);
+	return largest;
+}
+
+int lake_lock(const char *dir, int dirfd, int64_t timeout_ms)
+{
+	int64_t deadline = clock_mono_ms() + timeout_ms;
+	struct timespec pause = { 0, 1000000 };
+	int fd = openat(dirfd, META_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return fail_errno(0, "%s/" META_LOCK, dir);
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR) {
+			fail_errno(EXIT_IO, "%s/" META_LOCK ": flock", dir);
+			close(fd);
+			return -1;
+		}
+		if (clock_mono_ms() >= deadline) {
+			close(fd);
+			return fail(EXIT_TRYAGAIN, "%s/" META_LOCK ": another writer has been in a commit for %lld s", dir,
+			    (long long)timeout_ms / 1000);
+		}
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 20000000)
+			pause.tv_nsec *= 2;
+	}
+	return fd;
+}
+
+/* ---- finishing a commit ---- */
+
+/* One directory at a time stays open: the files of a line come grouped. */
+struct place {
+	const char *dir;  /* of the lake, for messages */
+	int dirfd;
+	char *path;       /* the directory that is open; NULL: none */
+	int fd;
+};
+
+/* Leaves a directory: what was done in it becomes durable. */
+static int leave(struct place *at)
+{
+	int r = 0;
+
+	if (!at->path)
+		return 0;
+	if (fsync(at->fd) < 0)
+		r = fail_errno(EXIT_IO, "%s/%s: fsync", at->dir, at->path);
+	close(at->fd);
+	free(at->path);
+	at->path = NULL;
+	return r;
+}
+
+/* Goes to the directory of `file`. 1; 0 when there is no such directory; -1. */
+static int go_to(struct place *at, struct span file)
+{
+	size_t n = beneath_dirname(file.p, file.n);
+	bool absent;
+
+	if (at->path && strlen(at->path) == n && memcmp(at->path, file.p, n) == 0)
+		return 1;
+	if (leave(at) < 0)
+		return -1;
+	at->path = xstrndup(file.p, n);
+	at->fd = beneath_dir(at->dirfd, at->path);
+	if (at->fd >= 0)
+		return 1;
+	absent = errno == ENOENT;
+	fail_errno(0, "%s/%s", at->dir, at->path);
+	free(at->path);
+	at->path = NULL;
+	return absent ? 0 : -1;
+}
+
+static bool same_file(int fd, const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return fstatat(fd, a, &x, AT_SYMLINK_NOFOLLOW) == 0 && fstatat(fd, b, &y, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       x.st_ino == y.st_ino;
+}
+
+/* rename that must not replace; where the file system cannot promise it, the lake's lock does. */
+static int rename_new(int fd, const char *from, const char *to)
+{
+	struct stat st;
+
+	if (renameat2(fd, from, fd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (fstatat(fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(fd, from, fd, to);
+}
+
+static int redo_file(const struct place *at, const struct journal_file *f)
+{
+	struct span base = base_name(f->file);
+	char *to = xstrndup(base.p, base.n), *from = xstrndup(f->tmp.p, f->tmp.n);
+	int r = lake_is_snapshot_name(f->file) ? renameat(at->fd, from, at->fd, to) : rename_new(at->fd, from, to);
+	struct stat st;
+
+	if (r < 0 && errno == ENOENT && fstatat(at->fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		r = 0; /* done before */
+	else if (r < 0 && errno == ENOENT)
+		fail(EXIT_DATA, "%s/%.*s: the journal has it, but neither it nor its temporary file %s is there: run "
+				"jsonl-sink --repair", at->dir, (int)f->file.n, f->file.p, from);
+	else if (r < 0 && errno == EEXIST && same_file(at->fd, from, to))
+		r = unlinkat(at->fd, from, 0);
+	else if (r < 0)
+		fail_errno(EXIT_IO, "%s/%.*s: rename", at->dir, (int)f->file.n, f->file.p);
+	free(to);
+	free(from);
+	return r;
+}
+
+static int redo_remove(const struct place *at, struct span file)
+{
+	struct span base = base_name(file);
+	char *name = xstrndup(base.p, base.n);
+	int r = unlinkat(at->fd, name, 0);
+
+	if (r < 0 && errno == ENOENT)
+		r = 0;
+	if (r < 0)
+		fail_errno(EXIT_IO, "%s/%.*s: unlink", at->dir, (int)file.n, file.p);
+	free(name);
+	return r;
+}
+
+int lake_redo(const char *dir, int dirfd, const struct journal_line *line)
+{
+	struct place at = { .dir = dir, .dirfd = dirfd };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < line->adds; i++) {
+		r = go_to(&at, line->add[i].file);
+		if (r == 0)
+			r = fail(EXIT_DATA, "%s/%.*s: the journal has it, but its directory is not there: run jsonl-sink "
+					    "--repair", dir, (int)line->add[i].file.n, line->add[i].file.p);
+		else if (r > 0)
+			r = redo_file(&at, &line->add[i]);
+	}
+	for (size_t i = 0; r == 0 && i < line->removes; i++) {
+		r = go_to(&at, line->remove[i]);
+		if (r > 0)
+			r = redo_remove(&at, line->remove[i]);
+	}
+	if (r == 0)
+		return leave(&at);
+	if (at.path) {
+		close(at.fd);
+		free(at.path);
+	}
+	return -1;
+}

@@ -1,0 +1,51 @@
+/* lake_internal: what the parts of the lake module share: lake.c (writers), lake_read.c, lake_repair.c. */
+#ifndef SLUICE_LAKE_INTERNAL_H
+#define SLUICE_LAKE_INTERNAL_H
+
+#include "journal.h"
+#include "lake.h"
+
+#define META           ".sluice"
+#define META_JOURNAL   META "/journal"
+#define META_NEW       META "/journal.new"
+#define META_LOCK      META "/lock"
+#define META_FAILED    META "/failed"
+#define META_WRITERS   META "/writers"
+#define TEMP_PREFIX    ".sluice-" /* .sluice-WRITER-NUMBER */
+#define SNAPSHOT_PREFIX LAKE_SNAPSHOT ".jsonl"
+
+/* Whether a file name (any directory before it is ignored) is that of a data file, or of a snapshot. */
+bool lake_is_data_name(struct span file);
+bool lake_is_snapshot_name(struct span file);
+
+/* 1: there; 0: not; -1 with fail(). Never follows a symlink. */
+int lake_exists(int dirfd, struct span file);
+/* journal_next's in_place; ctx: int *dirfd. */
+bool lake_in_place(void *ctx, struct span file);
+
+/* The largest N of journal.N in .sluice; 0: none; -1 with fail(). */
+int64_t lake_rolled(const char *dir, int dirfd);
+
+/*
+ * Makes the files of a journal line have their names, idempotently: renames, removes, and fsyncs every directory
+ * it names. 0; -1 with fail(): EXIT_DATA when a file is there under neither name.
+ */
+int lake_redo(const char *dir, int dirfd, const struct journal_line *line);
+
+/* Whether the name is that of a temporary file of a writer. */
+bool lake_is_temp_name(const char *name);
+
+/*
+ * Calls each(ctx, line) for every line of every journal, oldest first. *last (may be NULL) gets the text of the last
+ * line when it is a commit. 0; -1 with fail(), also when `each` returned -1. No journal: 0 lines.
+ */
+int lake_each_line(const char *dir, int dirfd, int (*each)(void *ctx, const struct journal_line *line),
+    void *ctx, struct buf *last);
+
+/* "dir/.sluice/journal" and the like, for messages; caller frees. */
+char *lake_path(const char *dir, const char *file);
+
+/* Takes .sluice/lock; fd, or -1 with fail(): EXIT_TRYAGAIN after the timeout. */
+int lake_lock(const char *dir, int dirfd, int64_t timeout_ms);
+
+#endif

@@ -1,0 +1,337 @@
+/* The reading side: it takes no lock and writes nothing, so whatever it meets may change under it. */
+#include "beneath.h"
+#include "lake_internal.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READ_TRIES 5 /* a writer that cuts a torn line under us may make one read look damaged */
+
+/* ---- journals ---- */
+
+struct walk {
+	const char *dir;
+	int dirfd;
+	int (*each)(void *ctx, const struct journal_line *line);
+	void *ctx;
+	struct buf *last;
+};
+
+/* Opens .sluice/NAME. -1: errno ENOENT, or fail(). */
+static int open_journal(const struct walk *w, const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), META "/%s", name);
+	fd = openat(w->dirfd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		fail_errno(errno == ENOENT ? EXIT_DATA : 0, "%s/%s", w->dir, path);
+	return fd;
+}
+
+static int walk_journal(const struct walk *w, int fd, const char *name, int depth);
+
+static int walk_previous(const struct walk *w, struct span previous, int depth)
+{
+	char *name;
+	int fd, r;
+
+	if (previous.n == 0)
+		return 0;
+	if (previous.n > 32 || memchr(previous.p, '/', previous.n) || depth > 100000)
+		return fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it", w->dir);
+	name = xstrndup(previous.p, previous.n);
+	fd = open_journal(w, name);
+	r = fd < 0 ? -1 : walk_journal(w, fd, name, depth + 1);
+	free(name);
+	return r;
+}
+
+static int walk_journal(const struct walk *w, int fd, const char *name, int depth)
+{
+	struct buf path = BUF_INIT;
+	struct journal_reader r;
+	struct journal_line line = { 0 };
+	int more;
+
+	buf_addf(&path, "%s/" META "/%s", w->dir, name);
+	journal_reader_init(&r, fd, buf_cstr(&path));
+	buf_release(&path);
+	while ((more = journal_next(&r, &line, lake_in_place, (void *)&w->dirfd)) > 0) {
+		if (line.snapshot && r.lines == 1 && walk_previous(w, line.previous, depth) < 0)
+			more = -1;
+		if (more > 0 && w->last && depth == 0) {
+			buf_clear(w->last);
+			if (!line.snapshot)
+				buf_add_span(w->last, line.raw);
+		}
+		if (more > 0 && w->each(w->ctx, &line) < 0)
+			more = -1;
+		if (more < 0)
+			break;
+	}
+	if (more == 0 && r.torn)
+		note("%s: a torn line at byte %" PRId64 " is ignored", r.name, r.at);
+	journal_reader_release(&r);
+	journal_line_release(&line);
+	close(fd);
+	return more;
+}
+
+int lake_each_line(const char *dir, int dirfd, int (*each)(void *ctx, const struct journal_line *line),
+    void *ctx, struct buf *last)
+{
+	struct walk w = { dir, dirfd, each, ctx, last };
+	int64_t rolled;
+	int fd = open_journal(&w, "journal");
+
+	if (fd >= 0)
+		return walk_journal(&w, fd, "journal", 0);
+	if (errno != ENOENT)
+		return -1;
+	if (faccessat(dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	rolled = lake_rolled(dir, dirfd);
+	return rolled <= 0 ? (int)rolled
+			   : fail(EXIT_DATA, "%s/" META_JOURNAL ": missing, though journal.%" PRId64
+					     " is there: restore it, or see sluice-lake(5); the lake is not empty",
+				 dir, rolled);
+}
+
+/* ---- positions ---- */
+
+struct position_reader {
+	const char *name;
+	struct positions *to;
+};
+
+static int read_position_line(void *ctx, const struct journal_line *line)
+{
+	struct position_reader *r = ctx;
+
+	for (size_t i = 0; i < line->positions; i++) {
+		const struct journal_position *p = &line->position[i];
+
+		if (span_is(line->snapshot ? p->name : line->name, r->name))
+			positions_set(r->to, p->topic, p->partition, p->next, p->last_offset, p->last_ts);
+	}
+	return 0;
+}
+
+/* Snapshots hold all positions, so the journals before this one need not be read. */
+static int read_positions_once(const char *dir, int dirfd, struct position_reader *r)
+{
+	struct walk w = { dir, dirfd, NULL, NULL, NULL };
+	struct journal_reader reader;
+	struct journal_line line = { 0 };
+	char *path;
+	int fd = open_journal(&w, "journal"), more;
+
+	if (fd < 0)
+		return lake_each_line(dir, dirfd, read_position_line, r, NULL); /* says why, or that there is none */
+	path = lake_path(dir, META_JOURNAL);
+	journal_reader_init(&reader, fd, path);
+	free(path);
+	while ((more = journal_next(&reader, &line, lake_in_place, &dirfd)) > 0)
+		read_position_line(r, &line);
+	journal_reader_release(&reader);
+	journal_line_release(&line);
+	close(fd);
+	return more;
+}
+
+int lake_read_positions(const char *dir, const char *name, struct positions *to)
+{
+	struct position_reader r = { name, to };
+	struct timespec pause = { 0, 20000000 };
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = -1;
+
+	if (dirfd < 0)
+		return errno == ENOENT ? 0 : fail_errno(0, "%s", dir);
+	for (int i = 0; i < READ_TRIES; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		result = read_positions_once(dir, dirfd, &r);
+		if (result == 0 || fail_code() != EXIT_DATA)
+			break;
+	}
+	close(dirfd);
+	return result;
+}
+
+/* ---- the catalog ---- */
+
+static uint64_t hash(struct span s)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (unsigned char)s.p[i]) * UINT64_C(1099511628211);
+	return h ^ h >> 29;
+}
+
+#define FREE_SLOT SIZE_MAX
+
+/* The slot of a file: of its latest entry, live or not, or a free one. */
+static size_t find_slot(const struct lake_catalog *c, struct span file)
+{
+	size_t i = hash(file) % c->slots;
+
+	while (c->index[i] != FREE_SLOT && !span_is(file, c->entry[c->index[i]].file))
+		i = (i + 1) % c->slots;
+	return i;
+}
+
+static void grow_catalog(struct lake_catalog *c)
+{
+	c->cap = c->cap ? c->cap * 2 : 1024;
+	c->entry = xrealloc(c->entry, c->cap * sizeof(*c->entry));
+	free(c->index);
+	c->slots = c->cap * 2;
+	c->index = xmalloc(c->slots * sizeof(*c->index));
+	memset(c->index, 0xff, c->slots * sizeof(*c->index));
+	for (size_t i = 0; i < c->count; i++)
+		c->index[find_slot(c, (struct span){ c->entry[i].file, strlen(c->entry[i].file) })] = i;
+}
+
+static void forget(struct lake_catalog *c, struct span file)
+{
+	size_t slot;
+
+	if (c->slots == 0)
+		return;
+	slot = find_slot(c, file);
+	if (c->index[slot] != FREE_SLOT)
+		c->entry[c->index[slot]].live = false;
+}
+
+static int catalog_line(void *ctx, const struct journal_line *line)
+{
+	struct lake_catalog *c = ctx;
+
+	c->commits += !line->snapshot;
+	for (size_t i = 0; i < line->removes; i++)
+		forget(c, line->remove[i]);
+	for (size_t i = 0; i < line->adds; i++) {
+		const struct journal_file *f = &line->add[i];
+		struct lake_entry *e;
+
+		forget(c, f->file);
+		if (c->count == c->cap)
+			grow_catalog(c);
+		e = &c->entry[c->count];
+		*e = (struct lake_entry){ .file = xstrndup(f->file.p, f->file.n),
+			.tmp = xstrndup(f->tmp.p, f->tmp.n),
+			.name = xstrndup(line->name.p, line->name.n),
+			.commit = line->commit,
+			.records = f->records,
+			.bytes = f->bytes,
+			.raw = f->raw,
+			.min_ts = f->min_ts,
+			.max_ts = f->max_ts,
+			.crc32 = f->crc32,
+			.live = true };
+		c->index[find_slot(c, f->file)] = c->count++;
+	}
+	return 0;
+}
+
+/* The files of the last commit may still have their temporary names. */
+static int flag_last(struct lake_catalog *c, struct span last)
+{
+	struct journal_line line = { 0 };
+
+	if (last.n > 0 && journal_parse(&line, last) < 0) {
+		journal_line_release(&line);
+		return -1;
+	}
+	for (size_t i = c->count; last.n > 0 && i > 0 && c->entry[i - 1].commit == line.commit; i--)
+		c->entry[i - 1].last = true;
+	journal_line_release(&line);
+	return 0;
+}
+
+void lake_catalog_release(struct lake_catalog *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		free(c->entry[i].file);
+		free(c->entry[i].tmp);
+		free(c->entry[i].name);
+	}
+	free(c->entry);
+	free(c->index);
+	free(c->dir);
+	if (c->dirfd >= 0)
+		close(c->dirfd);
+	*c = (struct lake_catalog){ .dirfd = -1 };
+}
+
+int lake_catalog_read(const char *dir, struct lake_catalog *c)
+{
+	struct timespec pause = { 0, 20000000 };
+	struct buf last = BUF_INIT;
+	int r = -1;
+
+	*c = (struct lake_catalog){ .dirfd = -1 };
+	for (int i = 0; i < READ_TRIES && r < 0; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		lake_catalog_release(c);
+		buf_clear(&last);
+		c->dir = xstrdup(dir);
+		c->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (c->dirfd < 0) {
+			fail_errno(errno == ENOENT ? EXIT_DATA : 0, "%s", dir);
+			break;
+		}
+		if (faccessat(c->dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+			fail(EXIT_DATA, "%s: is not a lake: it has no " META, dir);
+			break;
+		}
+		r = lake_each_line(dir, c->dirfd, catalog_line, c, &last);
+		if (r == 0)
+			r = flag_last(c, buf_span(&last));
+		if (r < 0 && fail_code() != EXIT_DATA)
+			break;
+	}
+	buf_release(&last);
+	return r;
+}
+
+int lake_catalog_open(const struct lake_catalog *c, const struct lake_entry *e)
+{
+	struct buf tmp = BUF_INIT;
+	int fd = -1;
+
+	errno = ENOENT;
+	if (e->last) {
+		buf_addf(&tmp, "%.*s%s%s", (int)beneath_dirname(e->file, strlen(e->file)), e->file,
+		    strchr(e->file, '/') ? "/" : "", e->tmp);
+		fd = beneath_open(c->dirfd, buf_cstr(&tmp), O_RDONLY, 0);
+		buf_release(&tmp);
+	}
+	if (fd < 0 && errno == ENOENT)
+		fd = beneath_open(c->dirfd, e->file, O_RDONLY, 0);
+	if (fd < 0)
+		fail_errno(errno == ENOENT ? EXIT_DATA : 0, "%s/%s", c->dir, e->file);
+	return fd;
+}
+
+bool lake_catalog_wrote(const struct lake_catalog *c, const char *name, struct span path)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct lake_entry *e = &c->entry[i];
+		struct span dir = { e->file, beneath_dirname(e->file, strlen(e->file)) };
+
+		if (strcmp(e->name, name) == 0 && span_eq(dir, path))
+			return true;
+	}
+	return false;
+}
