@@ -822,6 +822,11 @@ static int settle(struct lake *l, const struct lake_commit *c, const struct draf
 	if (lake_redo(l->dir, l->dirfd, &d->line) < 0)
 		return -1;
 	l->done = l->commit;
+	while (l->temps > 0 && !l->temp[l->temps - 1].dir)
+		l->temps--;
+	/* Nothing of ours is left: the list of a long-running writer must not grow for ever. */
+	if (l->temps == 0 && ftruncate(l->writer_fd, 0) < 0)
+		return fail_errno(EXIT_IO, "%s/" META_WRITERS "/%s", l->dir, l->id);
 	return l->reader.at > l->options.roll_bytes ? roll(l) : 0;
 }
 

@@ -185,6 +185,14 @@ enum position_verdict positions_record(struct positions *ps, const struct line *
 	return POSITION_STORE;
 }
 
+bool positions_has(const struct positions *ps, const struct line *l)
+{
+	const struct position *p = positions_find(ps, l->topic, l->partition);
+
+	return p && p->stored && !ps->rules.no_skip && l->offset < p->next &&
+	       (p->met || !ps->rules.recreated);
+}
+
 static int position_mark(struct positions *ps, const struct line *l)
 {
 	struct position *p = positions_get(ps, l->topic, l->partition);

@@ -81,6 +81,9 @@ enum position_verdict { POSITION_FAIL = -1, POSITION_SKIP = 0, POSITION_STORE = 
  */
 enum position_verdict positions_record(struct positions *ps, const struct line *l);
 
+/* Whether positions_record would skip it as stored already; moves nothing. */
+bool positions_has(const struct positions *ps, const struct line *l);
+
 /* A mark. 0, or -1 with fail(EXIT_DATA). */
 int positions_mark(struct positions *ps, const struct line *l);
 

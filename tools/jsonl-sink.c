@@ -1,0 +1,275 @@
+/* jsonl-sink: stream to lake, exactly once. The work is in lib/sink.c and lib/lake.c. */
+#include "clock.h"
+#include "io.h"
+#include "lake.h"
+#include "layout.h"
+#include "log.h"
+#include "opt.h"
+#include "progress.h"
+#include "sink.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROOTS_MAX 1000
+
+struct options {
+	struct sink_options sink;
+	const char *root[ROOTS_MAX];
+	int64_t threads;
+	bool print, check, repair;
+};
+
+static int set_mode(void *ctx, const char *arg)
+{
+	struct options *o = ctx;
+
+	for (enum sink_mode m = SINK_APPEND; m <= SINK_IGNORE; m++) {
+		if (strcmp(arg, sink_mode_name(m)) == 0) {
+			o->sink.mode = m;
+			return 0;
+		}
+	}
+	return fail(EXIT_USAGE, "\"%s\" is none of append, overwrite, ignore", arg);
+}
+
+static int set_shape(void *ctx, const char *arg)
+{
+	static const char *const name[] = { "record", "payload", "flat" };
+	struct options *o = ctx;
+
+	for (int i = 0; i < 3; i++) {
+		if (strcmp(arg, name[i]) == 0) {
+			o->sink.shape = (enum sink_shape)i;
+			return 0;
+		}
+	}
+	return fail(EXIT_USAGE, "\"%s\" is none of record, payload, flat", arg);
+}
+
+static int set_gzip(void *ctx, const char *arg)
+{
+	struct options *o = ctx;
+	int64_t level = 6;
+
+	if (strncmp(arg, "gzip", 4) != 0 || (arg[4] && arg[4] != ':'))
+		return fail(EXIT_USAGE, "\"%s\" is not gzip or gzip:1 to gzip:9", arg);
+	if (arg[4] && opt_int(arg + 5, 1, 9, &level) < 0)
+		return -1;
+	o->sink.gzip_level = (int)level;
+	return 0;
+}
+
+static int check_path(const char *arg)
+{
+	const char *problem = path_problem((struct span){ arg, strlen(arg) });
+
+	return problem ? fail(EXIT_USAGE, "\"%s\": %s", arg, problem) : 0;
+}
+
+static int set_path(void *ctx, const char *arg)
+{
+	struct options *o = ctx;
+
+	o->sink.path = arg;
+	return check_path(arg);
+}
+
+static int set_reject_path(void *ctx, const char *arg)
+{
+	struct options *o = ctx;
+
+	o->sink.reject_path = arg;
+	o->sink.rejects = true;
+	return check_path(arg);
+}
+
+static int add_root(void *ctx, const char *arg)
+{
+	struct options *o = ctx;
+
+	if (o->sink.roots == ROOTS_MAX)
+		return fail(EXIT_USAGE, "more than %d", ROOTS_MAX);
+	o->root[o->sink.roots++] = arg;
+	return check_path(arg);
+}
+
+/* Tests roll the journal long before 16 MiB. */
+static int64_t roll_bytes(void)
+{
+	const char *text = getenv("SLUICE_ROLL_BYTES");
+	int64_t n = 0;
+
+	return text && opt_size(text, &n) == 0 ? n : 0;
+}
+
+static int print_positions(const struct options *o, const char *name, char **topic, int topics)
+{
+	struct positions ps;
+	struct position **list;
+	struct writer out;
+	size_t n;
+	int r;
+
+	writer_init(&out, STDOUT_FILENO, 0);
+	positions_init(&ps, (struct positions_rules){ 0 });
+	r = lake_read_positions(o->sink.dir, name, &ps);
+	for (size_t i = 0; i < ps.count; i++) {
+		ps.item[i]->moved = topics == 0;
+		for (int t = 0; t < topics; t++)
+			ps.item[i]->moved |= strcmp(topic[t], ps.item[i]->topic) == 0;
+	}
+	n = positions_moved(&ps, &list);
+	positions_print(list, n, &out.buf);
+	free(list);
+	positions_release(&ps);
+	if (r == 0)
+		r = writer_close(&out);
+	writer_release(&out);
+	return r < 0 ? (int)report() : EXIT_DONE;
+}
+
+static int check(const struct options *o)
+{
+	struct progress p;
+	struct lake_check c;
+	char figures[128];
+	int r;
+
+	progress_start(&p);
+	if (o->repair && lake_repair(o->sink.dir) < 0)
+		return (int)report();
+	r = lake_check(o->sink.dir, &c);
+	progress_figures(&p, (uint64_t)c.records, (uint64_t)c.bytes, figures, sizeof(figures));
+	say("%" PRId64 " commits, %" PRId64 " files, %" PRId64 " records verified; %s", c.commits, c.files, c.records,
+	    figures);
+	return r < 0 ? (int)report() : EXIT_DONE;
+}
+
+/* Reads until the end, a signal or a failure. 0, or -1 with fail(). */
+static int pump(struct sink *s, struct progress *p)
+{
+	enum line_result result;
+	struct reader in;
+	struct span line;
+	int r = 0;
+
+	reader_init(&in, STDIN_FILENO, "stdin", NULL);
+	do {
+		result = reader_line(&in, &line, sink_deadline(s));
+		if (result == LINE_OK || result == LINE_TAIL)
+			r = sink_line(s, line, in.lines);
+		if (result == LINE_TAIL && r < 0)
+			fail_context("the last line has no newline: what feeds this was cut short");
+		if (r == 0 && (result == LINE_WAIT || (in.lines & 1023) == 0)) {
+			r = sink_tick(s);
+			progress_show(p, in.lines, in.bytes, 0);
+		}
+	} while (r == 0 && result != LINE_EOF && result != LINE_FAIL && !sig_stop());
+	progress_clear(p);
+	if (result == LINE_FAIL)
+		r = -1;
+	if (r == 0)
+		r = sink_end(s, result != LINE_EOF);
+	else
+		sink_abort(s);
+	reader_release(&in);
+	return r;
+}
+
+static void summary(const struct sink *s, const struct progress *p)
+{
+	struct sink_counts c = sink_counts(s);
+	char figures[128];
+
+	progress_figures(p, c.in, (uint64_t)c.bytes, figures, sizeof(figures));
+	say("%" PRIu64 " records in, %" PRIu64 " stored, %" PRIu64 " skipped, %" PRIu64 " rejected; %" PRIu64
+	    " files in %" PRIu64 " commits; %s", c.in, c.stored, c.skipped + c.ignored, c.rejected, c.files, c.commits,
+	    figures);
+}
+
+static int run(const struct options *o)
+{
+	struct progress p;
+	struct writer acks;
+	struct sink *s;
+	int code = EXIT_DONE;
+
+	sig_install(false);
+	progress_start(&p);
+	writer_init(&acks, STDOUT_FILENO, 0);
+	s = sink_open(&o->sink, &acks);
+	if (!s)
+		return (int)report();
+	if (pump(s, &p) < 0)
+		code = (int)report();
+	else if (sink_counts(s).rejected > 0)
+		code = EXIT_REJECTED;
+	summary(s, &p);
+	sink_close(s);
+	if (writer_close(&acks) < 0 && code == EXIT_DONE)
+		code = (int)report();
+	writer_release(&acks);
+	return code == EXIT_DONE && sig_stop() ? (sig_stop() == 2 ? EXIT_INT : EXIT_DONE) : code;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .sink = { .reject_path = "_rejects",
+				 .interval_ms = 60000,
+				 .size = INT64_C(1) << 30,
+				 .timeout_ms = LAKE_LOCK_TIMEOUT },
+		.threads = 1 };
+	const struct opt table[] = {
+		{ 'm', "mode", "MODE", OPT_CALL, &o, set_mode,
+		    .help = "append (default), overwrite: each path becomes one snapshot, or ignore: leave paths that have files" },
+		{ 'w', "write", "SHAPE", OPT_CALL, &o, set_shape,
+		    .help = "record (default): the whole line; payload; flat: payload members with _topic, _partition, _offset, _ts, _key" },
+		{ 'z', "compress", "gzip[:N]", OPT_CALL, &o, set_gzip, .help = "compress with gzip, level N (6)" },
+		{ 'j', "threads", "N", OPT_INT, &o.threads, NULL, 1, 256, "threads that compress (1)" },
+		{ 'i', "interval", "SEC", OPT_SECONDS, &o.sink.interval_ms,
+		    .help = "commit when the oldest uncommitted record is so old (60)" },
+		{ 0, "size", "SIZE", OPT_SIZE, &o.sink.size, NULL, 1, INT64_MAX, "commit at so many uncompressed bytes (1G)" },
+		{ 'N', "name", "NAME", OPT_STRING, &o.sink.name, .help = "name of this pipeline's positions (the mode)" },
+		{ 'p', "path", "PATH", OPT_CALL, &o, set_path, .help = "path of lines that have none" },
+		{ 0, "root", "PATH", OPT_CALL, &o, add_root,
+		    .help = "overwrite, ignore: make an empty snapshot there when nothing came for it; may be repeated" },
+		{ 'r', "keep-rejects", NULL, OPT_FLAG, &o.sink.rejects, .help = "store bad lines under _rejects and go on" },
+		{ 0, "reject-path", "PATH", OPT_CALL, &o, set_reject_path, .help = "store them there; implies -r" },
+		{ 'a', "ack", NULL, OPT_FLAG, &o.sink.acks, .help = "print the positions of each commit when it is durable" },
+		{ 0, "trust-eof", NULL, OPT_FLAG, &o.sink.trust_eof,
+		    .help = "overwrite, ignore: publish at the end of a stream without marks" },
+		{ 0, "allow-gap", NULL, OPT_FLAG, &o.sink.allow_gap, .help = "accept a stream that starts above the position" },
+		{ 0, "recreated", NULL, OPT_FLAG, &o.sink.recreated,
+		    .help = "the topic was made anew: begin its positions anew" },
+		{ 0, "timeout", "SEC", OPT_SECONDS, &o.sink.timeout_ms, .help = "wait so long for another writer's commit (30)" },
+		{ 'Q', "positions", NULL, OPT_FLAG, &o.print, .help = "print the stored positions" },
+		{ 0, "check", NULL, OPT_FLAG, &o.check, .help = "verify the lake against its journal" },
+		{ 0, "repair", NULL, OPT_FLAG, &o.repair, .help = "mend the lake, then verify it" },
+	};
+	const struct opt_tool tool = { "jsonl-sink",
+		"[-m append|overwrite|ignore] [-w record|payload|flat] [-z gzip[:N]] [-j N] [-i SEC]\n"
+		"[--size SIZE] [-N NAME] [-p PATH] [-r] [-a] DIR\n"
+		"-Q [-m MODE | -N NAME] DIR [TOPIC ...]\n--check | --repair DIR",
+		"Store a stream of records in a data lake, exactly once.", table, OPT_COUNT(table), NULL, false };
+	int code, first = opt_parse(&tool, argc, argv, &code);
+
+	if (first < 0)
+		return code;
+	if (first >= argc || (argc - first > 1 && !o.print)) {
+		error("%s (try jsonl-sink --help)", first >= argc ? "which DIR?" : "more than one DIR");
+		return EXIT_USAGE;
+	}
+	o.sink.dir = argv[first];
+	o.sink.root = o.root;
+	o.sink.threads = (int)o.threads;
+	o.sink.roll_bytes = roll_bytes();
+	if (o.check || o.repair)
+		return check(&o);
+	if (o.print)
+		return print_positions(&o, o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode), argv + first + 1,
+		    argc - first - 1);
+	return run(&o);
+}
