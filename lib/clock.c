@@ -54,8 +54,7 @@ int64_t clock_mono_ms(void)
  */
 static bool zone_name_ok(const char *name)
 {
-	static const char allowed[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
 
 	return name[0] >= 'A' && name[0] <= 'Z' && name[strspn(name, allowed)] == '\0';
 }
@@ -88,8 +87,7 @@ int clock_zone(const char *name)
 	if (strcmp(name, "UTC") == 0)
 		return 0;
 	if (!zone_name_ok(name) || !zone_exists(name))
-		return fail(
-		    EXIT_USAGE, "unknown time zone \"%s\" (write it as Europe/Paris)", name);
+		return fail(EXIT_USAGE, "unknown time zone \"%s\" (write it as Europe/Paris)", name);
 	buf_addf(&tz, ":%s", name);
 	setenv("TZ", buf_cstr(&tz), 1); /* for good: strftime(3) calls tzset again */
 	tzset();
@@ -211,7 +209,7 @@ int clock_instant(const struct tm *tm, bool local, int64_t *ms)
 	    tm->tm_sec < 0 || tm->tm_sec > 60 || (tm->tm_hour == 24 && (tm->tm_min || tm->tm_sec)))
 		return -1;
 	sec = days_from_civil(year, month, tm->tm_mday) * DAY + tm->tm_hour * 3600 +
-	      tm->tm_min * 60 + tm->tm_sec;
+	    tm->tm_min * 60 + tm->tm_sec;
 	sec = local ? instant_of_local(sec) : sec - tm->tm_gmtoff;
 	if (tm->tm_sec == 60 && sec % DAY != 0) /* leap seconds are at midnight UTC */
 		return -1;
@@ -367,8 +365,7 @@ static bool read_decimal(struct cursor *c, uint64_t *whole, int *scale)
 	negative = take(c, '-');
 	if (!negative)
 		take(c, '+');
-	if (c->p == c->end || c->end - c->p > 4 ||
-	    !digits(c, (int)(c->end - c->p), 9999, &exponent))
+	if (c->p == c->end || c->end - c->p > 4 || !digits(c, (int)(c->end - c->p), 9999, &exponent))
 		return false;
 	*scale += negative ? exponent : -exponent;
 	return true;

@@ -229,8 +229,8 @@ static void add_number(struct buf *to, int v, int width)
 }
 
 /* One conversion. The usual ones are numbers, and ten times faster without strftime(3). */
-static int add_time(
-    const struct layout *l, struct buf *to, const struct piece *p, const struct tm *tm, int64_t sec)
+static int add_time(const struct layout *l, struct buf *to, const struct piece *p,
+    const struct tm *tm, int64_t sec)
 {
 	char text[TIME_TEXT_MAX];
 	size_t n;
@@ -254,7 +254,7 @@ static int add_time(
 	case 'S':
 		add_number(to, tm->tm_sec, p->unpadded ? 1 : 2);
 		return 0;
-	case 's': /* strftime would ask mktime(3), which believes in the TZ of the machine */
+	case 's': /* strftime counts back from tm by the TZ of the machine */
 		buf_add_int(to, sec);
 		return 0;
 	}
@@ -333,8 +333,8 @@ static int add_component(struct layout *l, const struct component *c, const stru
 	return to->len - start <= COMPONENT_MAX ? defaults : -1;
 }
 
-static int render(
-    struct layout *l, const struct line *line, const struct moment *at, bool plain, struct buf *to)
+static int render(struct layout *l, const struct line *line, const struct moment *at, bool plain,
+    struct buf *to)
 {
 	int defaults = 0;
 
@@ -353,8 +353,8 @@ static int render(
 	return defaults;
 }
 
-static int render_path(
-    struct layout *l, const struct line *line, int64_t sec, bool known, struct buf *to)
+static int render_path(struct layout *l, const struct line *line, int64_t sec, bool known,
+    struct buf *to)
 {
 	struct moment at = { .known = known, .sec = sec };
 	size_t start = to->len;
@@ -445,8 +445,7 @@ static const struct {
 	{ "table", "tables/{topic}" },
 };
 
-static struct piece *add_new_piece(
-    struct layout *l, enum piece_kind kind, const char *text, size_t n)
+static struct piece *add_new_piece(struct layout *l, enum piece_kind kind, const char *text, size_t n)
 {
 	struct piece *p;
 
@@ -573,12 +572,11 @@ static int check_components(const struct layout *l)
 		size_t len = 0;
 
 		if (c->first == c->end)
-			return fail(
-			    EXIT_USAGE, i == 0 ? "absolute or empty" : "an empty component");
+			return fail(EXIT_USAGE, i == 0 ? "absolute or empty" : "an empty component");
 		for (size_t k = c->first; k < c->end; k++)
-			len += l->piece[k].kind == P_TEXT   ? l->piece[k].len
-			       : l->piece[k].kind == P_TIME ? TIME_TEXT_MAX / 2
-							    : strlen(LAYOUT_DEFAULT);
+			len += l->piece[k].kind == P_TEXT ? l->piece[k].len
+			    : l->piece[k].kind == P_TIME  ? TIME_TEXT_MAX / 2
+							  : strlen(LAYOUT_DEFAULT);
 		if (l->piece[c->first].kind == P_TEXT && l->piece[c->first].text[0] == '.')
 			return fail(EXIT_USAGE, "a component that begins with a dot");
 		if (l->piece[c->end - 1].kind == P_TEXT &&
@@ -655,8 +653,8 @@ static int check_format(const char *format)
 	return any ? 0 : fail(EXIT_USAGE, "time format \"%s\": no conversions", format);
 }
 
-struct layout *layout_open(
-    const char *spec, const char *time_field, const char *format, struct stream *s)
+struct layout *layout_open(const char *spec, const char *time_field, const char *format,
+    struct stream *s)
 {
 	struct layout *l = xcalloc(1, sizeof(*l));
 	const char *template;

@@ -32,8 +32,7 @@ static const struct opt options[] = {
 	{ 't', "time", "FIELD", OPT_STRING, &time_field,
 	    .help = "take the time from this payload field (.created.at), not from the record" },
 	{ 'f', "format", "FORMAT", OPT_STRING, &time_format,
-	    .help =
-		"the time field in strptime's words (default: ISO 8601, or epoch s, ms or us)" },
+	    .help = "the time field in strptime's words (default: ISO 8601, or epoch s, ms or us)" },
 	{ 'Z', "zone", "ZONE", OPT_CALL, NULL, set_zone, .help = "time zone of the paths (UTC)" },
 };
 

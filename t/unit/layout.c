@@ -18,8 +18,8 @@ static struct buf path;
 static int defaults; /* of the last path */
 
 /* The path of one line in a layout of its own. */
-static const char *path_by(
-    const char *spec, const char *time_field, const char *format, const char *text)
+static const char *path_by(const char *spec, const char *time_field, const char *format,
+    const char *text)
 {
 	struct stream s;
 	struct layout *l;
@@ -40,6 +40,11 @@ static const char *path_by(
 	return buf_cstr(&path);
 }
 
+static const char *path_in(const char *spec, const char *text)
+{
+	return path_by(spec, NULL, NULL, text);
+}
+
 #define RECORD(ts, key, payload)                                                                   \
 	"{\"topic\":\"TX\",\"partition\":3,\"offset\":42,\"ts\":" ts ",\"key\":" key               \
 	",\"payload\":" payload "}"
@@ -50,7 +55,7 @@ static const char *value(const char *json)
 	struct buf text = BUF_INIT;
 
 	buf_addf(&text, RECORD("0", "null", "{\"v\":%s}"), json);
-	path_by("x/{.v}", NULL, NULL, buf_cstr(&text));
+	path_in("x/{.v}", buf_cstr(&text));
 	buf_release(&text);
 	assert_memory_equal(path.data, "x/", 2);
 	return path.data + 2;
@@ -61,27 +66,24 @@ static void named_layouts_are_what_the_manual_says(void **state)
 	static const char record[] = RECORD("1795234200123", "null", "{}");
 
 	(void)state;
-	assert_string_equal(
-	    path_by("hive", NULL, NULL, record), "streams/TX/year=2026/month=11/day=21");
-	assert_string_equal(path_by("hive-hour", NULL, NULL, record),
+	assert_string_equal(path_in("hive", record), "streams/TX/year=2026/month=11/day=21");
+	assert_string_equal(path_in("hive-hour", record),
 	    "streams/TX/year=2026/month=11/day=21/hour=04");
-	assert_string_equal(path_by("date", NULL, NULL, record), "TX/2026-11-21");
-	assert_string_equal(path_by("table", NULL, NULL, record), "tables/TX");
+	assert_string_equal(path_in("date", record), "TX/2026-11-21");
+	assert_string_equal(path_in("table", record), "tables/TX");
 	assert_int_equal(defaults, 0);
 }
 
 static void templates_take_every_piece(void **state)
 {
-	static const char record[] = RECORD(
-	    "1795234203123", "\"U1\"", "{\"city\":\"Besançon\",\"user\":{\"x y\":{\"z\":7}}}");
+	static const char record[] = RECORD("1795234203123", "\"U1\"",
+	    "{\"city\":\"Besançon\",\"user\":{\"x y\":{\"z\":7}}}");
 
 	(void)state;
-	assert_string_equal(
-	    path_by("{topic}-{partition}/{key}/c={.city}/{.user[\"x y\"].z}", NULL, NULL, record),
+	assert_string_equal(path_in("{topic}-{partition}/{key}/c={.city}/{.user[\"x y\"].z}", record),
 	    "TX-3/U1/c=Besançon/7");
-	assert_string_equal(
-	    path_by("%Y%m%d/%H%M%S/%j/%s", NULL, NULL, record), "20261121/041003/325/1795234203");
-	assert_string_equal(path_by("%-m.%-d.%-H/a%%b/%F/%b %a/%G-W%V-%u", NULL, NULL, record),
+	assert_string_equal(path_in("%Y%m%d/%H%M%S/%j/%s", record), "20261121/041003/325/1795234203");
+	assert_string_equal(path_in("%-m.%-d.%-H/a%%b/%F/%b %a/%G-W%V-%u", record),
 	    "11.21.4/a%25b/2026-11-21/Nov Sat/2026-W47-6");
 	assert_int_equal(defaults, 0);
 }
@@ -91,16 +93,15 @@ static void conversions_are_escaped_too(void **state)
 	static const char record[] = RECORD("1795234203123", "null", "{}");
 
 	(void)state;
-	assert_string_equal(
-	    path_by("%T/%D/%Z%z", NULL, NULL, record), "04%3A10%3A03/11%2F21%2F26/UTC+0000");
-	assert_string_equal(path_by("%c", NULL, NULL, record), "Sat Nov 21 04%3A10%3A03 2026");
+	assert_string_equal(path_in("%T/%D/%Z%z", record), "04%3A10%3A03/11%2F21%2F26/UTC+0000");
+	assert_string_equal(path_in("%c", record), "Sat Nov 21 04%3A10%3A03 2026");
 }
 
 static void values_are_escaped_as_hive_does(void **state)
 {
 	(void)state;
-	assert_string_equal(
-	    value("\"plain-text_1.5 ~!@$&()+,;<>`|}\""), "plain-text_1.5 ~!@$&()+,;<>`|}");
+	assert_string_equal(value("\"plain-text_1.5 ~!@$&()+,;<>`|}\""),
+	    "plain-text_1.5 ~!@$&()+,;<>`|}");
 	assert_string_equal(value("\"\\\"#%'*/:=?\\\\{[]^\\u007f\""),
 	    "%22%23%25%27%2A%2F%3A%3D%3F%5C%7B%5B%5D%5E%7F");
 	assert_string_equal(value("\"a\\u0001b\\n\\u001f\\t\""), "a%01b%0A%1F%09");
@@ -131,11 +132,10 @@ static void what_is_no_text_is_the_default(void **state)
 		assert_string_equal(value(none[i]), DEFAULT);
 		assert_int_equal(defaults, 1);
 	}
-	assert_string_equal(
-	    path_by("c={.a}/d={.b.c}", NULL, NULL, RECORD("0", "null", "{\"a\":1,\"b\":2}")),
+	assert_string_equal(path_in("c={.a}/d={.b.c}", RECORD("0", "null", "{\"a\":1,\"b\":2}")),
 	    "c=1/d=" DEFAULT);
-	assert_string_equal(path_by("{.a}", NULL, NULL, RECORD("0", "null", "[1]")), DEFAULT);
-	assert_string_equal(path_by("{.a}", NULL, NULL, RECORD("0", "null", "null")), DEFAULT);
+	assert_string_equal(path_in("{.a}", RECORD("0", "null", "[1]")), DEFAULT);
+	assert_string_equal(path_in("{.a}", RECORD("0", "null", "null")), DEFAULT);
 }
 
 static void no_value_makes_a_component_that_is_special(void **state)
@@ -152,11 +152,9 @@ static void no_value_makes_a_component_that_is_special(void **state)
 	assert_string_equal(value("\"a.jsonl.gz.jsonl\""), "a.jsonl.gz%2Ejsonl");
 	assert_string_equal(value("\"a.jsonl.bak\""), "a.jsonl.bak");
 	/* Only the component as a whole counts. */
-	assert_string_equal(
-	    path_by("{.a}{.b}", NULL, NULL, RECORD("0", "null", "{\"a\":\".js\",\"b\":\"onl\"}")),
+	assert_string_equal(path_in("{.a}{.b}", RECORD("0", "null", "{\"a\":\".js\",\"b\":\"onl\"}")),
 	    "%2Ejsonl");
-	assert_string_equal(
-	    path_by("c={.a}", NULL, NULL, RECORD("0", "null", "{\"a\":\"..\"}")), "c=..");
+	assert_string_equal(path_in("c={.a}", RECORD("0", "null", "{\"a\":\"..\"}")), "c=..");
 }
 
 static char *repeat(const char *s, size_t count)
@@ -203,10 +201,10 @@ static void a_long_component_loses_its_values_and_no_other_does(void **state)
 
 	(void)state;
 	buf_addf(&text, RECORD("0", "null", "{\"a\":%s,\"b\":%s}"), a, b);
-	assert_string_equal(path_by("{topic}/{.a}-{.b}/%Y", NULL, NULL, buf_cstr(&text)),
+	assert_string_equal(path_in("{topic}/{.a}-{.b}/%Y", buf_cstr(&text)),
 	    "TX/" DEFAULT "-" DEFAULT "/1970");
 	assert_int_equal(defaults, 2);
-	assert_int_equal(strlen(path_by("{.a}/{.b}", NULL, NULL, buf_cstr(&text))), 301);
+	assert_int_equal(strlen(path_in("{.a}/{.b}", buf_cstr(&text))), 301);
 	assert_int_equal(defaults, 0);
 	free(a);
 	free(b);
@@ -223,10 +221,10 @@ static void a_path_has_at_most_3000_bytes(void **state)
 	buf_add_str(&spec, "{topic}/%Y");
 	for (int i = 0; i < 11; i++)
 		buf_add_str(&spec, "/{.a}");
-	assert_int_equal(strlen(path_by(buf_cstr(&spec), NULL, NULL, buf_cstr(&text))), 2768);
+	assert_int_equal(strlen(path_in(buf_cstr(&spec), buf_cstr(&text))), 2768);
 	assert_int_equal(defaults, 0);
 	buf_add_str(&spec, "/{.a}");
-	assert_memory_equal(path_by(buf_cstr(&spec), NULL, NULL, buf_cstr(&text)),
+	assert_memory_equal(path_in(buf_cstr(&spec), buf_cstr(&text)),
 	    DEFAULT "/1970/" DEFAULT "/" DEFAULT, 85);
 	assert_int_equal(defaults, 13);
 	free(a);
@@ -237,16 +235,15 @@ static void a_path_has_at_most_3000_bytes(void **state)
 static void keys_that_are_text_are_values(void **state)
 {
 	(void)state;
-	assert_string_equal(path_by("{key}", NULL, NULL, RECORD("0", "\"a/b\"", "1")), "a%2Fb");
-	assert_string_equal(path_by("{key}", NULL, NULL, RECORD("0", "17", "1")), "17");
+	assert_string_equal(path_in("{key}", RECORD("0", "\"a/b\"", "1")), "a%2Fb");
+	assert_string_equal(path_in("{key}", RECORD("0", "17", "1")), "17");
 	assert_int_equal(defaults, 0);
-	assert_string_equal(path_by("{key}", NULL, NULL, RECORD("0", "null", "1")), DEFAULT);
-	assert_string_equal(path_by("{key}", NULL, NULL, RECORD("0", "\"\"", "1")), DEFAULT);
-	assert_string_equal(path_by("{key}", NULL, NULL, RECORD("0", "{\"a\":1}", "1")), DEFAULT);
-	assert_string_equal(
-	    path_by("{key}", NULL, NULL, RECORD("0", "\"AAE=\",\"key_enc\":\"base64\"", "1")),
+	assert_string_equal(path_in("{key}", RECORD("0", "null", "1")), DEFAULT);
+	assert_string_equal(path_in("{key}", RECORD("0", "\"\"", "1")), DEFAULT);
+	assert_string_equal(path_in("{key}", RECORD("0", "{\"a\":1}", "1")), DEFAULT);
+	assert_string_equal(path_in("{key}", RECORD("0", "\"AAE=\",\"key_enc\":\"base64\"", "1")),
 	    DEFAULT);
-	assert_string_equal(path_by("{key}", NULL, NULL,
+	assert_string_equal(path_in("{key}",
 				"{\"topic\":\"TX\",\"partition\":3,\"offset\":42,\"payload\":1}"),
 	    DEFAULT);
 }
@@ -254,29 +251,25 @@ static void keys_that_are_text_are_values(void **state)
 static void bare_objects_have_no_topic_and_no_time_but_their_field(void **state)
 {
 	(void)state;
-	assert_string_equal(
-	    path_by("{topic}/{partition}/{key}/%Y/{.a}", NULL, NULL, "{\"a\":\"x\"}"),
+	assert_string_equal(path_in("{topic}/{partition}/{key}/%Y/{.a}", "{\"a\":\"x\"}"),
 	    DEFAULT "/" DEFAULT "/" DEFAULT "/" DEFAULT "/x");
 	assert_int_equal(defaults, 4);
-	assert_string_equal(
-	    path_by("%Y/{.a}", ".t", NULL, "{\"a\":\"x\",\"t\":\"2026-11-21\"}"), "2026/x");
-	assert_string_equal(
-	    path_by("%Y/{.a}", ".t", NULL,
-		"{\"path\":\"old\",\"payload\":{\"a\":\"x\",\"t\":\"2026-11-21\"}}"),
+	assert_string_equal(path_by("%Y/{.a}", ".t", NULL, "{\"a\":\"x\",\"t\":\"2026-11-21\"}"),
+	    "2026/x");
+	assert_string_equal(path_by("%Y/{.a}", ".t", NULL,
+				"{\"path\":\"old\",\"payload\":{\"a\":\"x\",\"t\":\"2026-11-21\"}}"),
 	    "2026/x");
 }
 
 static void text_payloads_that_are_json_have_fields(void **state)
 {
 	(void)state;
-	assert_string_equal(
-	    path_by("{.a}", NULL, NULL,
-		"{\"topic\":\"TX\",\"partition\":0,\"offset\":1,\"tstype\":\"create\",\"ts\":0,"
-		"\"broker\":1,\"key\":\"k\",\"payload\":\"{\\\"a\\\":\\\"x\\\"}\"}"),
+	assert_string_equal(path_in("{.a}",
+				"{\"topic\":\"TX\",\"partition\":0,\"offset\":1,\"tstype\":\"create\",\"ts\":0,"
+				"\"broker\":1,\"key\":\"k\",\"payload\":\"{\\\"a\\\":\\\"x\\\"}\"}"),
 	    "x");
-	assert_string_equal(
-	    path_by("{.a}", NULL, NULL,
-		"{\"topic\":\"TX\",\"partition\":0,\"offset\":1,\"broker\":1,\"payload\":\"hello\"}"),
+	assert_string_equal(path_in("{.a}",
+				"{\"topic\":\"TX\",\"partition\":0,\"offset\":1,\"broker\":1,\"payload\":\"hello\"}"),
 	    DEFAULT);
 }
 
@@ -317,13 +310,10 @@ static void unusable_times_are_the_default(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		check_time(bad[i], NULL, NULL);
-	assert_string_equal(path_by("%Y", NULL, NULL, RECORD("-1", "null", "{}")), DEFAULT);
-	assert_string_equal(
-	    path_by("%Y", NULL, NULL, RECORD("253402300800000", "null", "{}")), DEFAULT);
-	assert_string_equal(
-	    path_by("%Y", NULL, NULL, RECORD("253402300799999", "null", "{}")), "9999");
-	assert_string_equal(
-	    path_by("%Y", NULL, NULL, RECORD("9223372036854775807", "null", "{}")), DEFAULT);
+	assert_string_equal(path_in("%Y", RECORD("-1", "null", "{}")), DEFAULT);
+	assert_string_equal(path_in("%Y", RECORD("253402300800000", "null", "{}")), DEFAULT);
+	assert_string_equal(path_in("%Y", RECORD("253402300799999", "null", "{}")), "9999");
+	assert_string_equal(path_in("%Y", RECORD("9223372036854775807", "null", "{}")), DEFAULT);
 	assert_string_equal(path_by("%Y", ".t", NULL, RECORD("0", "null", "null")), DEFAULT);
 }
 
@@ -350,13 +340,10 @@ static void paths_follow_the_zone(void **state)
 	(void)state;
 	assert_int_equal(clock_zone("America/St_Johns"), 0);
 	/* 2006-10-29 00:01, when Newfoundland put its clocks back to 23:01 of the day before */
-	assert_string_equal(
-	    path_by("%d %H", NULL, NULL, RECORD("1162089059000", "null", "1")), "29 00");
-	assert_string_equal(
-	    path_by("%d %H", NULL, NULL, RECORD("1162089060000", "null", "1")), "28 23");
+	assert_string_equal(path_in("%d %H", RECORD("1162089059000", "null", "1")), "29 00");
+	assert_string_equal(path_in("%d %H", RECORD("1162089060000", "null", "1")), "28 23");
 	assert_int_equal(clock_zone("Asia/Kathmandu"), 0);
-	assert_string_equal(
-	    path_by("%d %H%M", NULL, NULL, RECORD("1795198500000", "null", "1")), "21 0000");
+	assert_string_equal(path_in("%d %H%M", RECORD("1795198500000", "null", "1")), "21 0000");
 	check_time("\"2026-11-21T00:00\"", NULL, "2026-11-21 000000");
 	check_time("\"2026-11-21 00:00\"", "%Y-%m-%d %H:%M", "2026-11-21 000000");
 	assert_int_equal(clock_zone("UTC"), 0);
@@ -391,7 +378,7 @@ static void remembered_paths_are_right(void **state)
 				   : -1);
 			assert_int_equal(stream_parse(&s, buf_span(&text), &line), 0);
 			n = layout_path(l, &line, &got);
-			path_by(specs[k], NULL, NULL, buf_cstr(&text));
+			path_in(specs[k], buf_cstr(&text));
 			assert_string_equal(buf_cstr(&got), path.data);
 			assert_int_equal(n, defaults);
 			buf_release(&text);
