@@ -64,11 +64,13 @@ struct choice {
 };
 
 static const struct choice invalid_utf8 = { 5,
-	{ SPAN("\xff"), SPAN("\xc3"), SPAN("\xc0\xaf"), SPAN("\xed\xa0\x80"), SPAN("\xf4\x90\x80\x80") } };
+	{ SPAN("\xff"), SPAN("\xc3"), SPAN("\xc0\xaf"), SPAN("\xed\xa0\x80"),
+	    SPAN("\xf4\x90\x80\x80") } };
 static const struct choice lone_surrogate = { 3,
 	{ SPAN("\\ud800"), SPAN("\\udc00"), SPAN("\\ud83dx") } };
 static const struct choice not_json = { 5,
-	{ SPAN("Traceback (most recent call last):"), SPAN("{'user_id': 'U000001'}"), SPAN("{user_id: 1}"),
+	{ SPAN("Traceback (most recent call last):"), SPAN("{'user_id': 'U000001'}"),
+	    SPAN("{user_id: 1}"),
 	    SPAN("% ERROR: Topic TX error: Broker: Unknown topic or partition"), SPAN("NaN") } };
 static const struct choice control = { 4, { SPAN("\x01"), SPAN("\t"), SPAN("\x1b[0m"), SPAN("\0") } };
 static const struct choice trailing = { 4, { SPAN(" trailing"), SPAN("}"), SPAN(","), SPAN(" 0") } };
@@ -183,8 +185,8 @@ void broken_line(struct buf *to, unsigned kind, struct span good, struct rng *rn
 	}
 }
 
-void broken_record(struct buf *to, unsigned kind, const char *topic, int32_t partition, int64_t offset,
-    struct span good, struct rng *rng)
+void broken_record(struct buf *to, unsigned kind, const char *topic, int32_t partition,
+    int64_t offset, struct span good, struct rng *rng)
 {
 	if (kind < ANY_KINDS) {
 		broken_line(to, kind, good, rng);

@@ -19,7 +19,7 @@ const char *broken_name(unsigned kind);
  * `kind` says (below broken_kinds), without a newline. The same arguments give the same bytes.
  */
 void broken_line(struct buf *to, unsigned kind, struct span good, struct rng *rng);
-void broken_record(struct buf *to, unsigned kind, const char *topic, int32_t partition, int64_t offset,
-    struct span good, struct rng *rng);
+void broken_record(struct buf *to, unsigned kind, const char *topic, int32_t partition,
+    int64_t offset, struct span good, struct rng *rng);
 
 #endif

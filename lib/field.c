@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
 #define ADD(b, literal) buf_add((b), literal, sizeof(literal) - 1)
 
 #define DAY_MS    INT64_C(86400000)
@@ -30,52 +30,57 @@ struct entry {
 	struct span code, label;
 };
 
-#define ENTRY(code, label) { { (code), sizeof(code) - 1 }, { (label), sizeof(label) - 1 } }
-
 #define PURCHASE 0 /* index in types */
 
 static const struct entry types[] = {
-	ENTRY("purchase", "Achat"),
-	ENTRY("transfer", "Virement"),
-	ENTRY("withdrawal", "Retrait"),
-	ENTRY("refund", "Remboursement"),
-	ENTRY("subscription", "Abonnement"),
+	{ SPAN("purchase"), SPAN("Achat") },
+	{ SPAN("transfer"), SPAN("Virement") },
+	{ SPAN("withdrawal"), SPAN("Retrait") },
+	{ SPAN("refund"), SPAN("Remboursement") },
+	{ SPAN("subscription"), SPAN("Abonnement") },
 };
 
 static const struct entry methods[] = {
-	ENTRY("card", "Carte bancaire"),
-	ENTRY("paypal", "PayPal"),
-	ENTRY("bank_transfer", "Virement bancaire"),
-	ENTRY("cash", "Espèces"),
-	ENTRY("cheque", "Chèque"),
-	ENTRY("apple_pay", "Apple Pay"),
+	{ SPAN("card"), SPAN("Carte bancaire") },
+	{ SPAN("paypal"), SPAN("PayPal") },
+	{ SPAN("bank_transfer"), SPAN("Virement bancaire") },
+	{ SPAN("cash"), SPAN("Espèces") },
+	{ SPAN("cheque"), SPAN("Chèque") },
+	{ SPAN("apple_pay"), SPAN("Apple Pay") },
 };
 
 static const struct entry reasons[] = {
-	ENTRY("fraud", "Fraude avérée"),
-	ENTRY("chargeback", "Impayés répétés"),
-	ENTRY("identity", "Pièce d'identité refusée"),
-	ENTRY("limit", "Plafond dépassé"),
+	{ SPAN("fraud"), SPAN("Fraude avérée") },
+	{ SPAN("chargeback"), SPAN("Impayés répétés") },
+	{ SPAN("identity"), SPAN("Pièce d'identité refusée") },
+	{ SPAN("limit"), SPAN("Plafond dépassé") },
 };
 
 struct city {
 	struct span name, country, currency;
 };
 
-#define CITY(name, country, currency) \
-	{ { (name), sizeof(name) - 1 }, { (country), sizeof(country) - 1 }, { (currency), sizeof(currency) - 1 } }
-
 static const struct city cities[] = {
-	CITY("Paris", "FR", "EUR"),          CITY("Orléans", "FR", "EUR"),
-	CITY("Besançon", "FR", "EUR"),       CITY("Nîmes", "FR", "EUR"),
-	CITY("Saint-Étienne", "FR", "EUR"),  CITY("Angoulême", "FR", "EUR"),
-	CITY("Évry", "FR", "EUR"),           CITY("L'Haÿ-les-Roses", "FR", "EUR"),
-	CITY("Lyon", "FR", "EUR"),           CITY("Marseille", "FR", "EUR"),
-	CITY("Liège", "BE", "EUR"),          CITY("München", "DE", "EUR"),
-	CITY("Málaga", "ES", "EUR"),         CITY("Αθήνα", "GR", "EUR"),
-	CITY("Genève", "CH", "CHF"),         CITY("Malmö", "SE", "SEK"),
-	CITY("Łódź", "PL", "PLN"),           CITY("Reykjavík", "IS", "ISK"),
-	CITY("Montréal", "CA", "CAD"),       CITY("東京", "JP", "JPY"),
+	{ SPAN("Paris"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Orléans"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Besançon"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Nîmes"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Saint-Étienne"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Angoulême"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Évry"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("L'Haÿ-les-Roses"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Lyon"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Marseille"), SPAN("FR"), SPAN("EUR") },
+	{ SPAN("Liège"), SPAN("BE"), SPAN("EUR") },
+	{ SPAN("München"), SPAN("DE"), SPAN("EUR") },
+	{ SPAN("Málaga"), SPAN("ES"), SPAN("EUR") },
+	{ SPAN("Αθήνα"), SPAN("GR"), SPAN("EUR") },
+	{ SPAN("Genève"), SPAN("CH"), SPAN("CHF") },
+	{ SPAN("Malmö"), SPAN("SE"), SPAN("SEK") },
+	{ SPAN("Łódź"), SPAN("PL"), SPAN("PLN") },
+	{ SPAN("Reykjavík"), SPAN("IS"), SPAN("ISK") },
+	{ SPAN("Montréal"), SPAN("CA"), SPAN("CAD") },
+	{ SPAN("東京"), SPAN("JP"), SPAN("JPY") },
 };
 
 struct product {
@@ -83,25 +88,22 @@ struct product {
 	int64_t cents;
 };
 
-#define PRODUCT(code, label, category, cents) \
-	{ { (code), sizeof(code) - 1 }, { (label), sizeof(label) - 1 }, { (category), sizeof(category) - 1 }, (cents) }
-
 static const struct product products[] = {
-	PRODUCT("P001", "Café moulu 1 kg", "épicerie", 1250),
-	PRODUCT("P002", "Thé vert bio", "épicerie", 690),
-	PRODUCT("P003", "Crème brûlée (x4)", "épicerie", 495),
-	PRODUCT("P004", "Écran 27 pouces", "informatique", 22990),
-	PRODUCT("P005", "Clavier mécanique", "informatique", 8900),
-	PRODUCT("P006", "Disque SSD 1 To", "informatique", 10499),
-	PRODUCT("P007", "Écouteurs sans fil", "audio", 5999),
-	PRODUCT("P008", "Platine vinyle", "audio", 18900),
-	PRODUCT("P009", "Vélo électrique", "sport", 159900),
-	PRODUCT("P010", "Tapis de yoga", "sport", 2490),
-	PRODUCT("P011", "Poêle en fonte", "maison", 4550),
-	PRODUCT("P012", "Lampe à poser", "maison", 3705),
-	PRODUCT("P013", "Roman de poche", "livres", 810),
-	PRODUCT("P014", "Bande dessinée", "livres", 1499),
-	PRODUCT("P015", "Pâte à modeler", "jouets", 1),
+	{ SPAN("P001"), SPAN("Café moulu 1 kg"), SPAN("épicerie"), 1250 },
+	{ SPAN("P002"), SPAN("Thé vert bio"), SPAN("épicerie"), 690 },
+	{ SPAN("P003"), SPAN("Crème brûlée (x4)"), SPAN("épicerie"), 495 },
+	{ SPAN("P004"), SPAN("Écran 27 pouces"), SPAN("informatique"), 22990 },
+	{ SPAN("P005"), SPAN("Clavier mécanique"), SPAN("informatique"), 8900 },
+	{ SPAN("P006"), SPAN("Disque SSD 1 To"), SPAN("informatique"), 10499 },
+	{ SPAN("P007"), SPAN("Écouteurs sans fil"), SPAN("audio"), 5999 },
+	{ SPAN("P008"), SPAN("Platine vinyle"), SPAN("audio"), 18900 },
+	{ SPAN("P009"), SPAN("Vélo électrique"), SPAN("sport"), 159900 },
+	{ SPAN("P010"), SPAN("Tapis de yoga"), SPAN("sport"), 2490 },
+	{ SPAN("P011"), SPAN("Poêle en fonte"), SPAN("maison"), 4550 },
+	{ SPAN("P012"), SPAN("Lampe à poser"), SPAN("maison"), 3705 },
+	{ SPAN("P013"), SPAN("Roman de poche"), SPAN("livres"), 810 },
+	{ SPAN("P014"), SPAN("Bande dessinée"), SPAN("livres"), 1499 },
+	{ SPAN("P015"), SPAN("Pâte à modeler"), SPAN("jouets"), 1 },
 };
 
 struct total {
@@ -111,12 +113,12 @@ struct total {
 struct field {
 	struct field_plan plan;
 	int64_t done;
-	int64_t step, rest;  /* span of time per record: quotient and remainder */
+	int64_t step, rest; /* span of time per record: quotient and remainder */
 	struct total *totals;
 	size_t total_count;
-	int64_t window;      /* start of the one that totals are of */
+	int64_t window; /* start of the one that totals are of */
 	struct buf key, payload;
-	int64_t day;         /* the day whose date is in `date` */
+	int64_t day; /* the day whose date is in `date` */
 	char date[CLOCK_ISO_SIZE];
 };
 
@@ -246,7 +248,9 @@ static void finish_object(struct field *f, struct buf *b)
 static int64_t send_time(const struct field *f, struct rng *rng)
 {
 	int64_t base = f->done * f->step + f->done * f->rest / f->plan.count;
-	uint32_t jitter = f->step > 1 ? rng_below(rng, f->step < UINT32_MAX ? (uint32_t)f->step : UINT32_MAX) : 0;
+	uint32_t jitter = f->step > 1
+	    ? rng_below(rng, f->step < UINT32_MAX ? (uint32_t)f->step : UINT32_MAX)
+	    : 0;
 
 	return f->plan.start_ms + base + jitter;
 }
@@ -279,7 +283,7 @@ static struct payment draw_payment(const struct field *f, struct rng *rng)
 	p.quantity = 1 + rng_below(rng, 5);
 	p.failed = rng_below(rng, 100) < 3;
 	p.cents = p.type == PURCHASE ? products[p.product].cents * p.quantity
-					     : 100 + rng_below(rng, 200000);
+				     : 100 + rng_below(rng, 200000);
 	return p;
 }
 

@@ -13,31 +13,31 @@
 enum field_kind {
 	FIELD_TRANSACTIONS, /* payments; key: the user */
 	FIELD_SALES,        /* ventes: sales with French member names; no key */
-	FIELD_REFERENCE,    /* static data: types, payment methods, cities, products; key: class/code */
+	FIELD_REFERENCE,    /* types, payment methods, cities, products; key: class/code */
 	FIELD_BLACKLIST,    /* changelog of blocked users; key: the user */
 	FIELD_USER_TOTALS,  /* changelog of running totals; key: the user */
 	FIELD_TYPE_TOTALS,  /* the same; key: the type of transaction */
-	FIELD_WINDOWS,      /* the same per 5 minutes; key: type, then the start, 8 bytes big-endian */
+	FIELD_WINDOWS,      /* the same per 5 minutes; key: type and start (8 bytes) */
 	FIELD_KINDS,
 };
 
 struct field_plan {
 	enum field_kind kind;
 	uint64_t seed;
-	int64_t count;       /* how many, at most 1e9; the reference data has an end of its own */
-	int64_t first;       /* number of the first one: T0000001 is 1 */
-	int64_t users;       /* how many different ones, at most 1e6 */
-	int64_t start_ms;    /* the first day... */
-	int64_t days;        /* ...and how many, over which they are spread */
-	int64_t size;        /* pad payloads to this many bytes; 0: as they are */
-	int64_t tombstones;  /* percent, changelogs */
+	int64_t count;      /* how many, at most 1e9; the reference data has an end of its own */
+	int64_t first;      /* number of the first one: T0000001 is 1 */
+	int64_t users;      /* how many different ones, at most 1e6 */
+	int64_t start_ms;   /* the first day... */
+	int64_t days;       /* ...and how many, over which they are spread */
+	int64_t size;       /* pad payloads to this many bytes; 0: as they are */
+	int64_t tombstones; /* percent, changelogs */
 };
 
 struct field_record {
-	int64_t ts;          /* when it was sent, ms; never goes back. Event times inside may be older. */
+	int64_t ts; /* ms, when it was sent; never goes back, as the times in the payload may */
 	bool has_key;
-	struct span key;     /* bytes as Kafka has them */
-	bool binary;         /* the key is no text */
+	struct span key; /* bytes as Kafka has them */
+	bool binary;     /* the key is no text */
 	bool tombstone;
 	struct span payload; /* one JSON object */
 };

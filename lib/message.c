@@ -23,8 +23,9 @@ static int base64_member(struct span raw, struct buf *to)
 	int result = -1;
 
 	json_init(&j, raw.p, raw.n);
-	if (json_enter(&j) == 0 && json_member(&j, &key, &escaped) > 0 && json_key_is(key, escaped, "base64") &&
-	    json_value(&j, &v) == 0 && v.type == JSON_STRING && json_member(&j, &key, &escaped) == 0) {
+	if (json_enter(&j) == 0 && json_member(&j, &key, &escaped) > 0 &&
+	    json_key_is(key, escaped, "base64") && json_value(&j, &v) == 0 &&
+	    v.type == JSON_STRING && json_member(&j, &key, &escaped) == 0) {
 		encoded = json_text(&v, &text);
 		result = base64_decode(to, encoded.p, encoded.n);
 	}
@@ -61,8 +62,8 @@ static int add_header(struct json *list, rd_kafka_headers_t *headers, struct buf
 	if (got < 0)
 		return fail(EXIT_DATA, "headers: a value is not text, null or {\"base64\":\"...\"}");
 	buf_cstr(name);
-	if (rd_kafka_header_add(headers, name->data, (ssize_t)name->len, got ? buf_cstr(value) : NULL,
-	        got ? (ssize_t)value->len : 0))
+	if (rd_kafka_header_add(headers, name->data, (ssize_t)name->len,
+		got ? buf_cstr(value) : NULL, got ? (ssize_t)value->len : 0))
 		return fail(EXIT_DATA, "headers: not accepted");
 	return 0;
 }
@@ -128,7 +129,8 @@ static int record_parts(struct message_rules *r, const struct line *l, struct me
 	return l->headers.type == JSON_ARRAY ? message_headers(l->headers.raw, &m->headers) : 0;
 }
 
-int message_from_line(struct message_rules *r, const struct stream *s, const struct line *l, struct message *m)
+int message_from_line(struct message_rules *r, const struct stream *s, const struct line *l,
+    struct message *m)
 {
 	int got;
 

@@ -62,14 +62,16 @@ static enum exit_code exit_code_of(rd_kafka_resp_err_t err)
 static void remember(struct producer *p, uint64_t tag, const char *topic, int32_t partition,
     rd_kafka_resp_err_t err)
 {
-	const char *why = err == RD_KAFKA_RESP_ERR__FATAL && p->kafka.why[0] ? p->kafka.why : rd_kafka_err2str(err);
+	const char *why = err == RD_KAFKA_RESP_ERR__FATAL && p->kafka.why[0] ? p->kafka.why
+									     : rd_kafka_err2str(err);
 
 	if (p->failed++ > 0)
 		return;
 	p->failed_tag = tag;
 	p->code = exit_code_of(err);
 	if (partition >= 0)
-		snprintf(p->why, sizeof(p->why), "topic %s partition %" PRId32 ": %s", topic, partition, why);
+		snprintf(p->why, sizeof(p->why), "topic %s partition %" PRId32 ": %s", topic,
+		    partition, why);
 	else
 		snprintf(p->why, sizeof(p->why), "topic %s: %s", topic, why);
 }
@@ -97,7 +99,8 @@ static void on_delivered(void *ctx, const rd_kafka_message_t *m)
 
 	p->in_flight -= m->len + m->key_len;
 	if (m->err) {
-		remember(p, (uint64_t)(uintptr_t)m->_private, rd_kafka_topic_name(m->rkt), m->partition, m->err);
+		remember(p, (uint64_t)(uintptr_t)m->_private, rd_kafka_topic_name(m->rkt),
+		    m->partition, m->err);
 	} else {
 		p->acknowledged++;
 		note_ack(rd_kafka_topic_opaque(m->rkt), m);
@@ -182,7 +185,8 @@ static struct producer_topic *find_topic(struct producer *p, struct span name)
 	return p->last;
 }
 
-static rd_kafka_resp_err_t produce(struct producer *p, struct producer_topic *t, const struct message *m)
+static rd_kafka_resp_err_t produce(struct producer *p, struct producer_topic *t,
+    const struct message *m)
 {
 	rd_kafka_resp_err_t err;
 	rd_kafka_error_t *e;
@@ -281,8 +285,8 @@ static struct kafka_setting *all_settings(const struct kafka_setting *extra, siz
 	return all;
 }
 
-int producer_open(struct producer *p, const struct kafka_config *c, const struct kafka_setting *extra,
-    size_t extras)
+int producer_open(struct producer *p, const struct kafka_config *c,
+    const struct kafka_setting *extra, size_t extras)
 {
 	struct kafka_setting *settings = all_settings(extra, extras);
 	int result;
@@ -292,7 +296,8 @@ int producer_open(struct producer *p, const struct kafka_config *c, const struct
 	result = kafka_open(&p->kafka, c, RD_KAFKA_PRODUCER, settings, OWN + extras);
 	free(settings);
 	if (result == 0)
-		result = kafka_metadata(&p->kafka, KAFKA_ASK_NONE, clock_mono_ms() + p->timeout_ms, NULL);
+		result = kafka_metadata(&p->kafka, KAFKA_ASK_NONE, clock_mono_ms() + p->timeout_ms,
+		    NULL);
 	p->progress_ms = clock_mono_ms();
 	return result;
 }
@@ -314,7 +319,8 @@ void producer_close(struct producer *p)
 	p->topics = 0;
 }
 
-enum exit_code producer_show(const struct kafka_config *c, const struct kafka_setting *extra, size_t extras)
+enum exit_code producer_show(const struct kafka_config *c, const struct kafka_setting *extra,
+    size_t extras)
 {
 	struct kafka_setting *settings = all_settings(extra, extras);
 	enum exit_code code = kafka_config_show(c, settings, OWN + extras);

@@ -19,16 +19,16 @@
 
 struct producer {
 	struct kafka kafka;
-	int64_t timeout_ms;            /* set before producer_open */
+	int64_t timeout_ms; /* set before producer_open */
 	uint64_t sent, acknowledged, bytes;
 
 	/* The first failure: what fail() said. failed 0: none. */
-	uint64_t failed;               /* how many messages were not accepted */
-	uint64_t failed_tag;           /* the first one's, or 0 when it is no message's fault */
+	uint64_t failed;     /* how many messages were not accepted */
+	uint64_t failed_tag; /* the first one's, or 0 when it is no message's fault */
 
 	/* internal */
-	size_t in_flight;              /* bytes given to librdkafka and not yet settled */
-	int64_t progress_ms;           /* when something was last settled, or began to wait */
+	size_t in_flight;    /* bytes given to librdkafka and not yet settled */
+	int64_t progress_ms; /* when something was last settled, or began to wait */
 	struct producer_topic **topic;
 	size_t topics;
 	struct producer_topic *last;
@@ -37,12 +37,13 @@ struct producer {
 };
 
 /* Connects. 0; -1 with fail(), see kafka_metadata. p must stay where it is. */
-int producer_open(struct producer *p, const struct kafka_config *c, const struct kafka_setting *extra,
-    size_t extras);
+int producer_open(struct producer *p, const struct kafka_config *c,
+    const struct kafka_setting *extra, size_t extras);
 void producer_close(struct producer *p); /* forgets what is not acknowledged */
 
 /* Prints what -X list or -X dump ask for. */
-enum exit_code producer_show(const struct kafka_config *c, const struct kafka_setting *extra, size_t extras);
+enum exit_code producer_show(const struct kafka_config *c, const struct kafka_setting *extra,
+    size_t extras);
 
 /*
  * Hands one message over; waits while too much is under way. Bytes are copied. -1 with fail(), also

@@ -28,7 +28,8 @@ static inline uint64_t rng_next(struct rng *r)
 /* The generator of item `number` of `stream`. */
 static inline struct rng rng_at(uint64_t seed, uint64_t stream, uint64_t number)
 {
-	return (struct rng){ rng_mix(seed + rng_mix(stream + 1) + number * UINT64_C(0xd1342543de82ef95)) };
+	return (struct rng){ rng_mix(
+	    seed + rng_mix(stream + 1) + number * UINT64_C(0xd1342543de82ef95)) };
 }
 
 /* 0 <= result < n. The bias of multiply-shift is below n / 2^32: of no matter here. */

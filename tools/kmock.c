@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TOPIC_MAX 249 /* Kafka's own limit for a topic's name */
+#define TOPIC_MAX 249  /* Kafka's own limit for a topic's name */
 #define GRACE_MS  2000 /* what is left of the command has this long to end after TERM */
 
 static int64_t brokers = 1, partitions = 4;
@@ -85,13 +85,26 @@ static int create_topic(rd_kafka_mock_cluster_t *cluster, char *spec)
 	return 0;
 }
 
+static int create_topics(rd_kafka_mock_cluster_t *cluster)
+{
+	char *next;
+
+	for (char *spec = topics; spec; spec = next) {
+		next = strchr(spec, ',');
+		if (next)
+			*next++ = '\0';
+		if (create_topic(cluster, spec) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* The cluster lives in an otherwise idle producer of its own. */
 static rd_kafka_mock_cluster_t *start_cluster(rd_kafka_t **rk)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_mock_cluster_t *cluster;
 	char why[512];
-	char *at = NULL;
 
 	rd_kafka_conf_set_log_cb(conf, on_log);
 	*rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
@@ -104,11 +117,9 @@ static rd_kafka_mock_cluster_t *start_cluster(rd_kafka_t **rk)
 		fail(EXIT_UNAVAILABLE, "the mock cluster does not start");
 		return NULL;
 	}
-	for (char *t = topics ? strtok_r(topics, ",", &at) : NULL; t; t = strtok_r(NULL, ",", &at)) {
-		if (create_topic(cluster, t) < 0) {
-			rd_kafka_mock_cluster_destroy(cluster);
-			return NULL;
-		}
+	if (create_topics(cluster) < 0) {
+		rd_kafka_mock_cluster_destroy(cluster);
+		return NULL;
 	}
 	return cluster;
 }
@@ -235,7 +246,8 @@ int main(int argc, char **argv)
 		code = report();
 	} else {
 		address = rd_kafka_mock_cluster_bootstraps(cluster);
-		code = command ? run_command(address, &signals, &old_mask) : print_and_wait(address, &signals);
+		code = command ? run_command(address, &signals, &old_mask)
+			       : print_and_wait(address, &signals);
 	}
 	stop_cluster(rk, cluster);
 	free(topics);

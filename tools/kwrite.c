@@ -21,8 +21,8 @@
 #define LINE_BITS  40   /* of a tag */
 #define POLL_EVERY 1000 /* lines */
 #define MARKS_MS   100  /* acknowledgements are printed at most so often while input flows */
-#define IDLE_MS    10   /* with records under way: how long input may block before we look at answers */
-#define STOP_MS    200  /* with none: how soon a signal that came at a bad moment is noticed */
+#define IDLE_MS    10 /* with records under way: how long input may block before we look at answers */
+#define STOP_MS    200 /* with none: how soon a signal that came at a bad moment is noticed */
 
 static struct kafka_config config = KAFKA_CONFIG_INIT;
 static struct message_rules rules = { .key_want = -1 };
@@ -45,12 +45,14 @@ static int set_codec(void *ctx, const char *arg)
 
 static const struct opt options[] = {
 	KAFKA_OPTIONS(&config),
-	{ 't', "topic", "TOPIC", OPT_STRING, &rules.topic, .help = "write to TOPIC (default: each record's own)" },
+	{ 't', "topic", "TOPIC", OPT_STRING, &rules.topic,
+	    .help = "write to TOPIC (default: each record's own)" },
 	{ 'k', "key", "FIELD", OPT_STRING, &key_field,
 	    .help = "key of bare objects: a field of theirs, user_id or .user.id" },
 	{ 0, "keep-partition", NULL, OPT_FLAG, &rules.keep_partition,
 	    .help = "records go to the partition that they name" },
-	{ 'z', "compression", "CODEC", OPT_CALL, NULL, set_codec, .help = "none, gzip, snappy, lz4 or zstd" },
+	{ 'z', "compression", "CODEC", OPT_CALL, NULL, set_codec,
+	    .help = "none, gzip, snappy, lz4 or zstd" },
 	{ 'a', "acks", NULL, OPT_FLAG, &print_marks,
 	    .help = "print position marks of what the broker has acknowledged" },
 	{ 'm', "timeout", "SEC", OPT_SECONDS, &timeout_ms,
@@ -73,15 +75,15 @@ struct run {
 	struct writer out;
 	struct reader in;
 	struct progress progress;
-	char **file;         /* the operands */
-	int input;           /* the one being read */
+	char **file; /* the operands */
+	int input;   /* the one being read */
 	uint64_t lines, marks;
-	bool ended;          /* an end mark was seen */
+	bool ended;               /* an end mark was seen */
 	int64_t now_ms, marks_ms; /* of the last look at the clock, of the last marks */
 	int code;
 };
 
-/* Prints what fail() left, if it is the first failure. Nobody wants to hear of a pipe that we lost. */
+/* Prints what fail() left, if it is the first failure: others mostly follow from it. */
 static void complain(struct run *run)
 {
 	if (!run->code)
@@ -221,7 +223,8 @@ static void summary(const struct run *run)
 	if (rules.undated > 0)
 		warn("%" PRIu64 " records of time 0 were written with the present time", rules.undated);
 	if (rules.keyless > 0)
-		warn("%" PRIu64 " objects without %s were written without key", rules.keyless, key_field);
+		warn("%" PRIu64 " objects without %s were written without key", rules.keyless,
+		    key_field);
 	if (run->marks > 0 && !run->ended && !run->code && !sig_stop())
 		warn("the input had marks but no end mark: is it complete?");
 	if (producer_pending(p) + p->failed > 0)
@@ -261,6 +264,8 @@ static int write_all_inputs(struct run *run)
 	summary(run);
 	if (writer_close(&run->out) < 0)
 		complain(run);
+	if (run->out.broken)
+		sig_broken_pipe();
 	return run->code ? run->code : sig_stop() == SIGINT ? EXIT_INT : EXIT_DONE;
 }
 

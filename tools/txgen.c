@@ -18,7 +18,12 @@
 #define BROKEN_STREAM 1000 /* of rng_at: apart from those of the kinds */
 
 static struct field_plan plan = {
-	.count = 1000, .seed = 1, .first = 1, .users = 1000, .days = 3, .tombstones = 5,
+	.count = 1000,
+	.seed = 1,
+	.first = 1,
+	.users = 1000,
+	.days = 3,
+	.tombstones = 5,
 };
 static int64_t seed = 1, partitions = 1, bad_percent;
 static const char *topic, *start = "2026-11-01";
@@ -30,17 +35,20 @@ static const struct opt options[] = {
 	{ 'R', "records", NULL, OPT_FLAG, &records,
 	    .help = "records with key, topic, partition, offset and time instead of bare objects; "
 		    "always so for changelogs" },
-	{ 't', "topic", "TOPIC", OPT_STRING, &topic, .help = "topic of the records (the name of the kind)" },
+	{ 't', "topic", "TOPIC", OPT_STRING, &topic,
+	    .help = "topic of the records (the name of the kind)" },
 	{ 'p', "partitions", "N", OPT_INT, &partitions, .min = 1, .max = 10000,
 	    .help = "spread the records over so many partitions by key (1)" },
 	{ 0, "marks", NULL, OPT_FLAG, &marks, .help = "also print marks, as kread --marks" },
 	{ 0, "bad", "PERCENT", OPT_INT, &bad_percent, .max = 99,
 	    .help = "this share of the lines is broken, in every way in turn; they come between the good ones" },
-	{ 0, "size", "BYTES", OPT_SIZE, &plan.size, .max = 1 << 30, .help = "pad every payload to this size" },
+	{ 0, "size", "BYTES", OPT_SIZE, &plan.size, .max = 1 << 30,
+	    .help = "pad every payload to this size" },
 	{ 0, "start", "DATE", OPT_STRING, &start, .help = "the first day (2026-11-01)" },
 	{ 0, "days", "N", OPT_INT, &plan.days, .min = 1, .max = 36500,
 	    .help = "spread them over so many days (3)" },
-	{ 0, "users", "N", OPT_INT, &plan.users, .min = 1, .max = 1000000, .help = "how many users (1000)" },
+	{ 0, "users", "N", OPT_INT, &plan.users, .min = 1, .max = 1000000,
+	    .help = "how many users (1000)" },
 	{ 0, "first", "N", OPT_INT, &plan.first, .max = INT64_C(1000000000000),
 	    .help = "number of the first: to go on where an earlier run ended (1)" },
 	{ 0, "tombstones", "PERCENT", OPT_INT, &plan.tombstones, .max = 100,
@@ -123,7 +131,8 @@ static void print_broken(struct run *run, const struct field_record *r, int32_t 
 	if (records) {
 		buf_clear(&run->good);
 		add_record(run, &run->good, r, partition);
-		broken_record(out, kind, topic, partition, run->offsets[partition]++, buf_span(&run->good), &rng);
+		broken_record(out, kind, topic, partition, run->offsets[partition]++,
+		    buf_span(&run->good), &rng);
 	} else {
 		broken_line(out, kind, r->payload, &rng);
 	}
@@ -215,7 +224,7 @@ int main(int argc, char **argv)
 	buf_release(&run.scratch);
 	writer_release(&run.out);
 	free(run.offsets);
-	if (result < 0 && run.out.broken)
-		return EXIT_IO; /* SIGPIPE was ignored for us: be as quiet */
+	if (result < 0 && run.out.broken) /* it was ignored for us */
+		sig_broken_pipe();
 	return result < 0 ? (int)report() : EXIT_DONE;
 }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#define GOOD "{\"user_id\":\"U000001\",\"amount\":12.50}"
+#define GOOD   "{\"user_id\":\"U000001\",\"amount\":12.50}"
 #define RECORD "{\"topic\":\"TX\",\"partition\":3,\"offset\":42,\"key\":null,\"payload\":{}}"
 
 static void parses_only_when_whole(struct stream *s)
@@ -39,7 +39,8 @@ static void no_kind_is_taken_for_a_good_line(void **state)
 				broken_line(&line, kind, SPAN(GOOD), &rng);
 			buf_reserve(&line, 64); /* the scanner may read that far */
 			if (stream_parse(&s, buf_span(&line), &l) == 0)
-				fail_msg("%s passes: %.*s", broken_name(kind), (int)line.len, line.data);
+				fail_msg("%s passes: %.*s", broken_name(kind), (int)line.len,
+				    line.data);
 		}
 	}
 	buf_release(&line);

@@ -8,7 +8,12 @@
 #include <cmocka.h>
 
 static const struct field_plan plan = {
-	.seed = 1, .count = 500, .first = 1, .users = 7, .start_ms = INT64_C(1793491200000), .days = 3,
+	.seed = 1,
+	.count = 500,
+	.first = 1,
+	.users = 7,
+	.start_ms = INT64_C(1793491200000),
+	.days = 3,
 	.tombstones = 10,
 };
 
@@ -32,7 +37,8 @@ static void every_payload_is_one_json_object(void **state)
 			if (r.tombstone)
 				assert_int_equal(r.payload.n, 0);
 			else
-				assert_true(r.payload.p[0] == '{' && json_valid(r.payload.p, r.payload.n, NULL));
+				assert_true(r.payload.p[0] == '{' &&
+				    json_valid(r.payload.p, r.payload.n, NULL));
 		}
 		assert_int_equal(n, kind == FIELD_REFERENCE ? 46 : 500);
 		if (is_changelog(p.kind))

@@ -9,8 +9,9 @@
 /* The numbers of the authors' reference implementation for this seed. */
 static void gives_the_published_numbers(void **state)
 {
-	static const uint64_t expected[] = { UINT64_C(6457827717110365317), UINT64_C(3203168211198807973),
-		UINT64_C(9817491932198370423), UINT64_C(4593380528125082431), UINT64_C(16408922859458223821) };
+	static const uint64_t expected[] = { UINT64_C(6457827717110365317),
+		UINT64_C(3203168211198807973), UINT64_C(9817491932198370423),
+		UINT64_C(4593380528125082431), UINT64_C(16408922859458223821) };
 	struct rng r = { 1234567 };
 
 	for (int i = 0; i < 5; i++)
