@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "io.h"
 #include "log.h"
+#include "nudge.h"
 
 #include <inttypes.h>
 #include <regex.h>
@@ -11,22 +12,24 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH            1000
+#define BATCH            1000 /* messages taken from the queue at once, */
+#define BATCH_BYTES      (4 * 1024 * 1024) /* and about how much of them: they are not in its limits */
 #define IDLE_MS          100  /* how long consumer_next may block: TERM waits that long */
 #define SPREAD_MS        3000 /* a topic just created may be unknown to a broker for this long */
 #define ASK_AFTER_MS     5000 /* silence after which the brokers are asked whether they are there */
 #define ASK_MS           500
 
 /*
- * queued.*: librdkafka 2.0 sleeps up to 1 s when its queue is full, so it must not fill in normal
- * work (measured: 3 to 4 times faster than with its defaults). fetch.wait.max.ms: what is below a
+ * queued.*, fetch.max.bytes: they bound the memory, also when our reader stands still. A queued record
+ * costs about 310 bytes beside its own; the queue is checked only before a fetch. fetch.wait.max.ms: what is below a
  * pinned end is there, a broker that holds a fetch back only delays the partitions beside it.
  */
 const struct kafka_setting consumer_settings[] = {
 	{ "client.id", "sluice", false },
 	{ "isolation.level", "read_committed", false },
-	{ "queued.min.messages", "10000000", false },
+	{ "queued.min.messages", "500000", false },
 	{ "queued.max.messages.kbytes", "131072", false },
+	{ "fetch.max.bytes", "8388608", false },
 	{ "receive.message.max.bytes", "1200000000", false },
 	{ "fetch.wait.max.ms", "50", false },
 	{ "check.crcs", "true", false },
@@ -41,6 +44,7 @@ const size_t consumer_settings_count = OPT_COUNT(consumer_settings);
 /* The probe's: everything that is there, and little of it. */
 static const struct kafka_setting probe_settings[] = {
 	{ "client.id", "sluice", false },
+	{ "fetch.max.bytes", "8388608", false },
 	{ "receive.message.max.bytes", "1200000000", false },
 	{ "isolation.level", "read_uncommitted", true },
 	{ "queued.min.messages", "1", true },
@@ -66,6 +70,7 @@ struct consumer {
 	struct kafka probe; /* a client that sees uncommitted records too, only before the run */
 	int64_t deadline;   /* of what happens before the first record */
 	rd_kafka_queue_t *queue;
+	struct nudge *nudge;
 
 	struct topic **topic;
 	size_t topics;
@@ -75,7 +80,7 @@ struct consumer {
 	uint64_t total, passed;
 
 	rd_kafka_message_t **batch;
-	size_t batch_at, batch_len;
+	size_t batch_at, batch_len, batch_max;
 	rd_kafka_message_t *current;
 	const rd_kafka_topic_t *recent_rkt; /* messages come in runs of one partition */
 	struct consumer_partition *recent;
@@ -590,6 +595,23 @@ static void drop_current(struct consumer *c)
 	c->current = NULL;
 }
 
+static int start(struct consumer *c)
+{
+	rd_kafka_topic_partition_list_t *list = make_list(c, ASK_END);
+
+	c->queue = rd_kafka_queue_new(c->kafka.rk);
+	if (c->open > 0)
+		c->nudge = nudge_open(c->kafka.rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	for (size_t i = 0; i < c->partitions; i++) {
+		const struct consumer_partition *p = &c->partition[i];
+
+		if (!p->done && start_partition(c, p->rkt, p->id, p->start, c->queue) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int prepare(struct consumer *c, const struct kafka_config *config)
 {
 	bool probe = c->o.pin || c->o.from || c->o.start.has_stop;
@@ -604,14 +626,7 @@ static int prepare(struct consumer *c, const struct kafka_config *config)
 		return -1;
 	if (c->o.pin)
 		warn_open_transactions(c);
-	c->queue = rd_kafka_queue_new(c->kafka.rk);
-	for (size_t i = 0; i < c->partitions; i++) {
-		const struct consumer_partition *p = &c->partition[i];
-
-		if (!p->done && start_partition(c, p->rkt, p->id, p->start, c->queue) < 0)
-			return -1;
-	}
-	return 0;
+	return start(c);
 }
 
 struct consumer *consumer_open(const struct kafka_config *config, const struct consumer_options *o)
@@ -621,6 +636,7 @@ struct consumer *consumer_open(const struct kafka_config *config, const struct c
 	c->o = *o;
 	c->deadline = clock_mono_ms() + o->timeout_ms;
 	c->batch = xcalloc(BATCH, sizeof(*c->batch));
+	c->batch_max = BATCH;
 	if (prepare(c, config) < 0) {
 		consumer_close(c);
 		return NULL;
@@ -630,6 +646,7 @@ struct consumer *consumer_open(const struct kafka_config *config, const struct c
 
 void consumer_close(struct consumer *c)
 {
+	nudge_close(c->nudge);
 	drop_current(c);
 	while (c->batch_at < c->batch_len)
 		rd_kafka_message_destroy(c->batch[c->batch_at++]);
@@ -811,10 +828,23 @@ static int check_silence(struct consumer *c)
 	return result;
 }
 
+/* How many messages to take next, if they are as large as these. */
+static size_t batch_of(rd_kafka_message_t *const *m, size_t n)
+{
+	size_t bytes = 1;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += m[i]->len;
+	if (n == 0 || bytes / n <= BATCH_BYTES / BATCH)
+		return BATCH;
+	return bytes / n < BATCH_BYTES ? BATCH_BYTES / (bytes / n) : 1;
+}
+
 /* The next batch; blocks for IDLE_MS when the caller knows that nothing is there. */
 static bool fill(struct consumer *c)
 {
-	ssize_t n = rd_kafka_consume_batch_queue(c->queue, 0, c->batch, BATCH);
+	size_t queued = rd_kafka_queue_length(c->queue);
+	ssize_t n = rd_kafka_consume_batch_queue(c->queue, 0, c->batch, c->batch_max);
 
 	/* The call waits until the batch is full or the time is over: so ask for one. */
 	if (n == 0 && c->idle)
@@ -822,6 +852,8 @@ static bool fill(struct consumer *c)
 	kafka_poll(&c->kafka, 0);
 	c->batch_at = 0;
 	c->batch_len = n > 0 ? (size_t)n : 0;
+	c->batch_max = batch_of(c->batch, c->batch_len);
+	nudge_queued(c->nudge, queued > c->batch_len ? queued - c->batch_len : 0);
 	return n > 0;
 }
 
