@@ -400,12 +400,7 @@ static int fill(struct journal_reader *r)
 	return n > 0;
 }
 
-/*
- * Whether any file that a damaged line names is in the lake. The line may not parse any more, so its
- * names are found by their neighbours; one with an escape in it is not found, which makes rot of such
- * a line look torn only when no plain name stands beside it.
- */
-static bool names_a_file(struct span text, bool (*in_place)(void *, struct span), void *ctx)
+bool journal_each_name(struct span text, bool (*each)(void *ctx, struct span file), void *ctx)
 {
 	static const char lead[] = "\"file\":\"";
 	const char *p = text.p, *end = text.p + text.n;
@@ -417,7 +412,7 @@ static bool names_a_file(struct span text, bool (*in_place)(void *, struct span)
 		quote = memchr(p, '"', (size_t)(end - p));
 		if (!quote)
 			return false;
-		if (in_place(ctx, (struct span){ p, (size_t)(quote - p) }))
+		if (each(ctx, (struct span){ p, (size_t)(quote - p) }))
 			return true;
 		p = quote;
 	}
@@ -440,7 +435,7 @@ static int judge(struct journal_reader *r, struct journal_line *l, struct span t
 	if (more < 0)
 		return -1;
 	text.p = r->block.data + r->used; /* fill() moves the block */
-	if (!more && !names_a_file(text, in_place, ctx)) {
+	if (!more && !journal_each_name(text, in_place, ctx)) {
 		r->torn = true;
 		r->block.len = r->used;
 		return 0;

@@ -50,6 +50,12 @@ void journal_line_release(struct journal_line *l);
 /* Parses a line (without newline). Spans point into `text` and l. 0; -1 with fail(EXIT_DATA): crc or shape. */
 int journal_parse(struct journal_line *l, struct span text);
 
+/*
+ * Calls each() for the file names in a line that may be damaged, until it returns true. They are found by their
+ * neighbours, so a name with an escape in it is not found. Whether each() returned true.
+ */
+bool journal_each_name(struct span text, bool (*each)(void *ctx, struct span file), void *ctx);
+
 /* Appends the line with crc and newline. */
 void journal_format(const struct journal_line *l, struct buf *to);
 

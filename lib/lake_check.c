@@ -66,8 +66,7 @@ static int read_plain(int fd, const char *name, struct content *c)
 	return n < 0 ? fail_errno(EXIT_IO, "%s", name) : 0;
 }
 
-/* 0; -1 with fail(): EXIT_DATA when the file is not what the journal says. */
-static int verify_file(const struct lake_catalog *c, const struct lake_entry *e)
+int lake_verify_file(const struct lake_catalog *c, const struct lake_entry *e)
 {
 	size_t n = strlen(e->file);
 	bool gz = n > 3 && strcmp(e->file + n - 3, ".gz") == 0;
@@ -255,7 +254,7 @@ static int check_files(const char *dir, const struct lake_catalog *c, struct lak
 
 		if (!e->live)
 			continue;
-		if (verify_file(c, e) < 0) {
+		if (lake_verify_file(c, e) < 0) {
 			if (fail_code() != EXIT_DATA)
 				return -1;
 			snprintf(message, sizeof(message), "%s", fail_message());
@@ -290,44 +289,74 @@ static int ignore_line(void *ctx, const struct journal_line *line)
 	return 0;
 }
 
-/* Data files that no commit added: a reader would see their records as well. */
-static int check_strays(const char *dir, struct lake_check *result)
+int lake_each_unknown(const char *dir, int (*stray)(void *ctx, const char *file),
+    int (*temp)(void *ctx, const char *file), void *ctx)
 {
-	struct names data = { 0 }, temps = { 0 };
+	struct names data = { 0 }, temps = { 0 }, live = { 0 };
 	struct lake_catalog now;
-	struct names live;
 	struct buf last = BUF_INIT;
-	int r;
+	int r = lake_catalog_read(dir, &now);
 
 	/* First the files, then the journal: a file is in the journal before it is in its place. */
-	if (lake_catalog_read(dir, &now) < 0 || walk(now.dirfd, "", &data, &temps) < 0) {
-		lake_catalog_release(&now);
-		release_names(&data);
-		release_names(&temps);
-		return -1;
-	}
-	lake_catalog_release(&now);
-	r = lake_catalog_read(dir, &now);
-	live = live_names(&now);
 	if (r == 0)
+		r = walk(now.dirfd, "", &data, &temps);
+	lake_catalog_release(&now);
+	if (r == 0)
+		r = lake_catalog_read(dir, &now);
+	if (r == 0) {
+		live = live_names(&now);
 		r = lake_each_line(dir, now.dirfd, ignore_line, NULL, &last);
+	}
 	for (size_t i = 0; r == 0 && i < data.count; i++) {
 		struct span file = { data.item[i], strlen(data.item[i]) };
 
-		if (has_name(&live, data.item[i]) || being_removed(buf_span(&last), data.item[i]) ||
-		    lake_exists(now.dirfd, file) == 0)
-			continue;
-		error("%s/%s: is not in the journal", dir, data.item[i]);
-		result->problems++;
+		if (!has_name(&live, data.item[i]) && !being_removed(buf_span(&last), data.item[i]) &&
+		    lake_exists(now.dirfd, file) != 0)
+			r = stray(ctx, data.item[i]);
 	}
-	if (temps.count > 0)
-		note("%s: %zu temporary files, of running writers or to be swept by the next", dir, temps.count);
+	for (size_t i = 0; r == 0 && i < temps.count; i++)
+		r = temp(ctx, temps.item[i]);
 	lake_catalog_release(&now);
 	buf_release(&last);
 	release_names(&live);
 	release_names(&data);
 	release_names(&temps);
 	return r;
+}
+
+struct unknown {
+	const char *dir;
+	struct lake_check *result;
+	int64_t temps;
+};
+
+/* A reader would see its records as well. */
+static int count_stray(void *ctx, const char *file)
+{
+	struct unknown *u = ctx;
+
+	error("%s/%s: is not in the journal", u->dir, file);
+	u->result->problems++;
+	return 0;
+}
+
+static int count_temp(void *ctx, const char *file)
+{
+	struct unknown *u = ctx;
+
+	u->temps++;
+	return 0;
+}
+
+static int check_unknown(const char *dir, struct lake_check *result)
+{
+	struct unknown u = { dir, result, 0 };
+
+	if (lake_each_unknown(dir, count_stray, count_temp, &u) < 0)
+		return -1;
+	if (u.temps > 0)
+		note("%s: %" PRId64 " temporary files, of running writers or to be swept by the next", dir, u.temps);
+	return 0;
 }
 
 int lake_check(const char *dir, struct lake_check *result)
@@ -347,7 +376,7 @@ int lake_check(const char *dir, struct lake_check *result)
 	if (r == 0)
 		r = check_files(dir, &c, result);
 	if (r == 0)
-		r = check_strays(dir, result);
+		r = check_unknown(dir, result);
 	lake_catalog_release(&c);
 	release_history(&h);
 	if (r < 0 || result->problems == 0)

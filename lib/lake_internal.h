@@ -42,6 +42,16 @@ bool lake_is_temp_name(const char *name);
 int lake_each_line(const char *dir, int dirfd, int (*each)(void *ctx, const struct journal_line *line),
     void *ctx, struct buf *last);
 
+/* Reads a file of the catalog whole. 0; -1 with fail(): EXIT_DATA when it is not what the journal says. */
+int lake_verify_file(const struct lake_catalog *c, const struct lake_entry *e);
+
+/*
+ * Calls stray() for each data file that the journal does not know, and temp() for each temporary file, with their
+ * paths below DIR. 0; -1 with fail(), also when one of them returned -1. Safe beside running writers.
+ */
+int lake_each_unknown(const char *dir, int (*stray)(void *ctx, const char *file),
+    int (*temp)(void *ctx, const char *file), void *ctx);
+
 /* "dir/.sluice/journal" and the like, for messages; caller frees. */
 char *lake_path(const char *dir, const char *file);
 
