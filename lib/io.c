@@ -175,8 +175,8 @@ static int wait_readable(struct reader *r, int64_t deadline_ms)
 
 	if (r->tied && r->tied->buf.len > 0) {
 		n = poll(p, 2, 0);
-		if (n == 0)
-			writer_flush(r->tied); /* a failure sticks; the tool sees it at its next check */
+		if (n == 0 && writer_flush(r->tied) < 0)
+			return 0; /* the next line may be hours away: the tool must hear of it now */
 	}
 	if (deadline_ms >= 0) {
 		left = deadline_ms - clock_mono_ms();

@@ -63,7 +63,8 @@ void reader_release(struct reader *r);
 
 /*
  * The next line. Blocks until there is one, at most until deadline_ms of clock_mono_ms() (-1: for
- * ever), and returns at once with LINE_WAIT when a signal to stop came (also one that came before).
+ * ever), and returns at once with LINE_WAIT when a signal to stop came (also one that came before), or
+ * when the tied writer has just failed.
  */
 enum line_result reader_line(struct reader *r, struct span *line, int64_t deadline_ms);
 
