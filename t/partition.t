@@ -329,6 +329,19 @@ subtest 'what was read is written before it waits for more' => sub {
 	is finish($p)->{exit}, 0;
 };
 
+subtest 'SIGPIPE ends it although its own input says nothing more' => sub {
+	pipe my $from, my $to or die "pipe: $!";
+	pipe my $reader, my $writer or die "pipe: $!";
+	$to->autoflush(1);
+	my $p = spawn('partition', { stdin => $from, out => '/dev/fd/' . fileno $writer });
+	close $_ for $reader, $writer;
+	print $to record(1), "\n";
+	my $r = finish($p, 10);
+	ok !$r->{timed_out};
+	is $r->{exit}, 141;
+	is $r->{err}, '';
+};
+
 for (['TERM', 0], ['INT', 130]) {
 	my ($signal, $exit) = @$_;
 	subtest "$signal ends it at a line with $exit" => sub {

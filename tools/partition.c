@@ -116,7 +116,7 @@ static int copy(struct run *r)
 	struct span text;
 
 	while ((result = reader_line(&r->in, &text, -1)) != LINE_EOF) {
-		if (result == LINE_FAIL)
+		if (result == LINE_FAIL || r->out.failed)
 			return -1;
 		if (result == LINE_WAIT && sig_stop())
 			return 0;
