@@ -184,12 +184,10 @@ int main(int argc, char **argv)
 	}
 	stream_init(&r.stream);
 	r.layout = layout_open(layout_name, time_field, time_format, &r.stream);
-	if (!r.layout)
-		return (int)report();
 	sig_install(false);
 	writer_init(&r.out, STDOUT_FILENO, 0);
 	reader_init(&r.in, STDIN_FILENO, "stdin", &r.out);
-	code = run(&r);
+	code = r.layout ? run(&r) : (int)report();
 	reader_release(&r.in);
 	writer_release(&r.out);
 	layout_close(r.layout);

@@ -349,6 +349,12 @@ static void paths_follow_the_zone(void **state)
 	assert_int_equal(clock_zone("UTC"), 0);
 }
 
+static uint32_t next_random(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33);
+}
+
 /* What a layout remembers must never show: a reused one agrees with a fresh one on every record. */
 static void remembered_paths_are_right(void **state)
 {
@@ -370,7 +376,7 @@ static void remembered_paths_are_right(void **state)
 			struct line line;
 			int n;
 
-			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			next_random(&seed);
 			buf_addf(&text,
 			    "{\"topic\":\"T%d\",\"partition\":%d,\"offset\":1,\"ts\":%lld,\"payload\":1}",
 			    (int)(seed >> 33) % 3, (int)(seed >> 35) % 3,
@@ -388,6 +394,62 @@ static void remembered_paths_are_right(void **state)
 		stream_release(&s);
 	}
 	assert_int_equal(clock_zone("UTC"), 0);
+}
+
+/* What a reader of Hive partitions makes of a component. */
+static void unescape(struct buf *to, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned c;
+
+		if (p[i] == '%' && sscanf(p + i, "%%%2X", &c) == 1) {
+			buf_add_char(to, (char)c);
+			i += 2;
+		} else {
+			buf_add_char(to, p[i]);
+		}
+	}
+}
+
+static void add_awkward(struct buf *to, uint32_t count, uint64_t *seed)
+{
+	static const char *const bits[] = { ".", "..", "/", ".jsonl", ".gz", ".js", "onl", "=", "%",
+		"%2E", "\\", "\"", "\0", "\n", "x", "é", "\xf0\x9f\x98\x80", "{", "}", "*" };
+
+	while (count-- > 0) {
+		const char *bit = bits[next_random(seed) % 20];
+
+		buf_add(to, bit, *bit ? strlen(bit) : 1);
+	}
+}
+
+static void any_values_make_paths_that_sinks_accept(void **state)
+{
+	static const char *const specs[] = { "{.v}", "v={.v}", "{.v}{.w}", "{.v}/{.w}",
+		"{.v}.{.w}l", "a{.v}z" };
+	uint64_t seed = 99;
+
+	(void)state;
+	for (int i = 0; i < 60000; i++) {
+		struct buf v = BUF_INIT, w = BUF_INIT, text = BUF_INIT, back = BUF_INIT;
+		const char *spec = specs[next_random(&seed) % 6];
+
+		add_awkward(&v, next_random(&seed) % (i % 100 ? 8 : 90), &seed);
+		add_awkward(&w, next_random(&seed) % 4, &seed);
+		buf_add_str(&text, "{\"v\":");
+		json_escape(&text, v.data, v.len);
+		buf_add_str(&text, ",\"w\":");
+		json_escape(&text, w.data, w.len);
+		buf_add_str(&text, "}");
+		path_in(spec, buf_cstr(&text)); /* checks path_problem */
+		unescape(&back, path.data, path.len);
+		if (strcmp(spec, "{.v}") == 0 && defaults == 0)
+			assert_true(span_eq(buf_span(&back), buf_span(&v)));
+		buf_release(&v);
+		buf_release(&w);
+		buf_release(&text);
+		buf_release(&back);
+	}
 }
 
 static void path_is_appended(void **state)
@@ -553,6 +615,7 @@ int main(void)
 		cmocka_unit_test(time_formats_are_those_of_strptime),
 		cmocka_unit_test(paths_follow_the_zone),
 		cmocka_unit_test(remembered_paths_are_right),
+		cmocka_unit_test(any_values_make_paths_that_sinks_accept),
 		cmocka_unit_test(path_is_appended),
 		cmocka_unit_test(bad_templates_are_refused_with_a_reason),
 		cmocka_unit_test(bad_time_options_are_refused),
