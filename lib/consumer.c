@@ -12,12 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH            1000 /* messages taken from the queue at once, */
-#define BATCH_BYTES      (4 * 1024 * 1024) /* and about how much of them: they are not in its limits */
-#define IDLE_MS          100  /* how long consumer_next may block: TERM waits that long */
-#define SPREAD_MS        3000 /* a topic just created may be unknown to a broker for this long */
-#define ASK_AFTER_MS     5000 /* silence after which the brokers are asked whether they are there */
-#define ASK_MS           500
+#define BATCH        1000              /* messages taken from the queue at once, */
+#define BATCH_BYTES  (4 * 1024 * 1024) /* and about how much of them: they are not in its limits */
+#define IDLE_MS      100               /* how long consumer_next may block: TERM waits that long */
+#define SPREAD_MS    3000 /* a topic just created may be unknown to a broker for this long */
+#define ASK_AFTER_MS 5000 /* silence after which the brokers are asked whether they are there */
+#define ASK_MS       500
 
 /*
  * queued.*, fetch.max.bytes: they bound the memory, also when our reader stands still. A queued record
@@ -47,7 +47,6 @@ static const struct kafka_setting probe_settings[] = {
 	{ "fetch.max.bytes", "8388608", false },
 	{ "receive.message.max.bytes", "1200000000", false },
 	{ "isolation.level", "read_uncommitted", true },
-	{ "queued.min.messages", "1", true },
 	{ "fetch.message.max.bytes", "65536", true },
 	{ "fetch.wait.max.ms", "50", true },
 	{ "auto.offset.reset", "error", true },
@@ -76,7 +75,7 @@ struct consumer {
 	size_t topics;
 	struct consumer_partition *partition;
 	size_t partitions;
-	size_t open;        /* partitions that have not reached their end */
+	size_t open; /* partitions that have not reached their end */
 	uint64_t total, passed;
 
 	rd_kafka_message_t **batch;
@@ -137,8 +136,8 @@ int consumer_start_parse(void *start, const char *arg)
 /* Said too of a topic that is new, or by a broker that has just started. */
 static bool is_unknown(rd_kafka_resp_err_t err)
 {
-	return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-	    err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+	return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+	    err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
 static bool is_pattern(const char *name)
@@ -187,7 +186,8 @@ static int add_matching(struct consumer *c, const char *pattern, const struct rd
 		return fail(EXIT_USAGE, "%s: %s", pattern, why);
 	}
 	for (int i = 0; i < md->topic_cnt; i++)
-		if (!is_internal(md->topics[i].topic) && regexec(&re, md->topics[i].topic, 0, NULL, 0) == 0 &&
+		if (!is_internal(md->topics[i].topic) &&
+		    regexec(&re, md->topics[i].topic, 0, NULL, 0) == 0 &&
 		    !add_topic(c, md->topics[i].topic)) {
 			regfree(&re);
 			return -1;
@@ -238,12 +238,14 @@ static int check_topic(const struct consumer *c, const struct rd_kafka_metadata_
 		    is_unknown(m->err) ? "there is no such topic" : rd_kafka_err2str(m->err));
 	for (size_t i = 0; i < c->o.partitions; i++)
 		if (c->o.partition[i] >= m->partition_cnt)
-			return fail(EXIT_CONFIG, "%s [%" PRId32 "]: there is no such partition: the topic has %d",
+			return fail(EXIT_CONFIG,
+			    "%s [%" PRId32 "]: there is no such partition: the topic has %d",
 			    m->topic, c->o.partition[i], m->partition_cnt);
 	return 0;
 }
 
-static const struct rd_kafka_metadata_topic *metadata_of(const struct rd_kafka_metadata *md, const char *name)
+static const struct rd_kafka_metadata_topic *metadata_of(const struct rd_kafka_metadata *md,
+    const char *name)
 {
 	for (int i = 0; i < md->topic_cnt; i++)
 		if (strcmp(md->topics[i].topic, name) == 0)
@@ -280,8 +282,11 @@ static int try_partitions(struct consumer *c, const struct rd_kafka_metadata *md
 		for (int32_t id = 0; id < t->partitions; id++)
 			if (wanted(c, id)) {
 				t->partition[id] = &c->partition[c->partitions++];
-				*t->partition[id] = (struct consumer_partition){ .topic = t->name, .id = id,
-					.rkt = t->rkt, .stop = INT64_MAX, .check_offset = -1 };
+				*t->partition[id] = (struct consumer_partition){ .topic = t->name,
+					.id = id,
+					.rkt = t->rkt,
+					.stop = INT64_MAX,
+					.check_offset = -1 };
 			}
 	}
 	return 0;
@@ -330,7 +335,8 @@ static rd_kafka_topic_partition_list_t *make_list(const struct consumer *c, int6
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->partitions);
 
 	for (size_t i = 0; i < c->partitions; i++)
-		rd_kafka_topic_partition_list_add(list, c->partition[i].topic, c->partition[i].id)->offset = ask;
+		rd_kafka_topic_partition_list_add(list, c->partition[i].topic, c->partition[i].id)
+		    ->offset = ask;
 	return list;
 }
 
@@ -362,8 +368,8 @@ static int ask_offsets(struct consumer *c, struct kafka *k, int64_t ask, size_t 
 		kafka_poll(k, 0);
 		if (!kafka_transient(err) && !is_unknown(err)) {
 			if (bad)
-				fail(kafka_exit_code(err), "%s [%" PRId32 "]: offsets: %s", bad->topic,
-				    bad->partition, rd_kafka_err2str(err));
+				fail(kafka_exit_code(err), "%s [%" PRId32 "]: offsets: %s",
+				    bad->topic, bad->partition, rd_kafka_err2str(err));
 			else
 				fail(kafka_exit_code(err), "offsets: %s", rd_kafka_err2str(err));
 			rd_kafka_topic_partition_list_destroy(list);
@@ -385,7 +391,8 @@ static int ask_offsets(struct consumer *c, struct kafka *k, int64_t ask, size_t 
 /* The high watermark comes first: else whatever arrives in between looks like an open transaction. */
 static int find_offsets(struct consumer *c)
 {
-	if (c->probe.rk && ask_offsets(c, &c->probe, ASK_END, offsetof(struct consumer_partition, high)) < 0)
+	if (c->probe.rk &&
+	    ask_offsets(c, &c->probe, ASK_END, offsetof(struct consumer_partition, high)) < 0)
 		return -1;
 	if (ask_offsets(c, &c->kafka, ASK_END, offsetof(struct consumer_partition, stable)) < 0 ||
 	    ask_offsets(c, &c->kafka, ASK_START, offsetof(struct consumer_partition, low)) < 0)
@@ -416,11 +423,13 @@ static void warn_open_transactions(const struct consumer *c)
 			first = p;
 	}
 	if (count == 1)
-		warn("%s [%" PRId32 "]: %" PRId64 " offsets from %" PRId64 " on wait for an open transaction: left for a later run",
+		warn("%s [%" PRId32 "]: %" PRId64 " offsets from %" PRId64
+		     " on wait for an open transaction: left for a later run",
 		    first->topic, first->id, offsets, first->stable);
 	else if (count > 1)
-		warn("%" PRId64 " offsets in %zu partitions wait for open transactions (first %s [%" PRId32 "] from %" PRId64
-		     " on): left for a later run", offsets, count, first->topic, first->id, first->stable);
+		warn("%" PRId64 " offsets in %zu partitions wait for open transactions (first %s [%" PRId32
+		     "] from %" PRId64 " on): left for a later run",
+		    offsets, count, first->topic, first->id, first->stable);
 }
 
 /* ---- where to start ---- */
@@ -447,10 +456,13 @@ static int start_as_asked(struct consumer_partition *p, const struct consumer_st
 		break;
 	case START_OFFSET:
 		if (s->n < p->low)
-			return fail(EXIT_DATA, "%s [%" PRId32 "]: offset %" PRId64 " is gone: the log starts at %" PRId64,
+			return fail(EXIT_DATA,
+			    "%s [%" PRId32 "]: offset %" PRId64 " is gone: the log starts at %" PRId64,
 			    p->topic, p->id, s->n, p->low);
 		if (s->n > p->stable)
-			return fail(EXIT_DATA, "%s [%" PRId32 "]: offset %" PRId64 " is beyond the end of the log, %" PRId64,
+			return fail(EXIT_DATA,
+			    "%s [%" PRId32 "]: offset %" PRId64
+			    " is beyond the end of the log, %" PRId64,
 			    p->topic, p->id, s->n, p->stable);
 		p->start = s->n;
 		break;
@@ -458,21 +470,27 @@ static int start_as_asked(struct consumer_partition *p, const struct consumer_st
 	return 0;
 }
 
-static int start_from_sink(const struct consumer *c, struct consumer_partition *p, const struct position *sink)
+static int start_from_sink(const struct consumer *c, struct consumer_partition *p,
+    const struct position *sink)
 {
 	if (sink->next > p->high)
-		return fail(EXIT_DATA, "%s [%" PRId32 "]: the sink's position %" PRId64 " is beyond the end of the log, %"
-		    PRId64 ": the topic was recreated or truncated; nothing was read. If that was on purpose, "
+		return fail(EXIT_DATA,
+		    "%s [%" PRId32 "]: the sink's position %" PRId64
+		    " is beyond the end of the log, %" PRId64
+		    ": the topic was recreated or truncated; nothing was read. If that was on purpose, "
 		    "read it anew without --from and let the sink begin its positions anew (--recreated)",
 		    p->topic, p->id, sink->next, p->high);
 	if (sink->next < p->low && !c->o.skip_lost)
-		return fail(EXIT_DATA, "%s [%" PRId32 "]: the sink's position is %" PRId64 " but the log starts at %" PRId64
-		    ": %" PRId64 " offsets were deleted before they were read (retention?); --skip-lost goes on behind "
+		return fail(EXIT_DATA,
+		    "%s [%" PRId32 "]: the sink's position is %" PRId64
+		    " but the log starts at %" PRId64 ": %" PRId64
+		    " offsets were deleted before they were read (retention?); --skip-lost goes on behind "
 		    "them (the sink then needs --allow-gap)",
 		    p->topic, p->id, sink->next, p->low, p->low - sink->next);
 	if (sink->next < p->low)
-		warn("%s [%" PRId32 "]: offsets %" PRId64 " to %" PRId64 " are lost: %" PRId64 " skipped", p->topic, p->id,
-		    sink->next, p->low - 1, p->low - sink->next);
+		warn("%s [%" PRId32 "]: offsets %" PRId64 " to %" PRId64 " are lost: %" PRId64
+		     " skipped",
+		    p->topic, p->id, sink->next, p->low - 1, p->low - sink->next);
 	p->start = sink->next < p->low ? p->low : sink->next;
 	if (sink->last_offset >= p->low && sink->last_offset < p->high) {
 		p->check_offset = sink->last_offset;
@@ -488,7 +506,8 @@ static int choose_offsets(struct consumer *c)
 		const struct position *sink = NULL;
 
 		if (c->o.from)
-			sink = positions_find(c->o.from, (struct span){ p->topic, strlen(p->topic) }, p->id);
+			sink = positions_find(c->o.from,
+			    (struct span){ p->topic, strlen(p->topic) }, p->id);
 		if (sink ? start_from_sink(c, p, sink) < 0 : start_as_asked(p, &c->o.start) < 0)
 			return -1;
 		p->end = c->o.pin ? p->stable : INT64_MAX;
@@ -508,12 +527,13 @@ static int choose_offsets(struct consumer *c)
 
 /* ---- is it still the same topic? ---- */
 
-static int start_partition(struct consumer *c, rd_kafka_topic_t *rkt, int32_t id, int64_t offset, rd_kafka_queue_t *queue)
+static int start_partition(struct consumer *c, rd_kafka_topic_t *rkt, int32_t id, int64_t offset,
+    rd_kafka_queue_t *queue)
 {
 	if (rd_kafka_consume_start_queue(rkt, id, offset, queue) == 0)
 		return 0;
-	return fail(kafka_exit_code(rd_kafka_last_error()), "%s [%" PRId32 "]: offset %" PRId64 ": %s", rd_kafka_topic_name(rkt),
-	    id, offset, rd_kafka_err2str(rd_kafka_last_error()));
+	return fail(kafka_exit_code(rd_kafka_last_error()), "%s [%" PRId32 "]: offset %" PRId64 ": %s",
+	    rd_kafka_topic_name(rkt), id, offset, rd_kafka_err2str(rd_kafka_last_error()));
 }
 
 /* What the queue says of a partition that is being checked. 0: seen; -1: fail(); 1: go on waiting. */
@@ -524,13 +544,16 @@ static int check_last(struct consumer_partition *p, const rd_kafka_message_t *m)
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 		return 0;
 	if (m->err)
-		return kafka_transient(m->err) || is_unknown(m->err) ? 1
-		    : fail(kafka_exit_code(m->err), "%s [%" PRId32 "]: offset %" PRId64 ": %s", p->topic, p->id,
-			p->check_offset, rd_kafka_message_errstr(m));
+		return kafka_transient(m->err) || is_unknown(m->err)
+		    ? 1
+		    : fail(kafka_exit_code(m->err), "%s [%" PRId32 "]: offset %" PRId64 ": %s",
+			  p->topic, p->id, p->check_offset, rd_kafka_message_errstr(m));
 	ts = rd_kafka_message_timestamp(m, NULL);
 	if (m->offset == p->check_offset && ts != p->check_ts)
-		return fail(EXIT_DATA, "%s [%" PRId32 "]: the record at offset %" PRId64 " has the time %" PRId64
-		    ", the one that the sink stored had %" PRId64 ": the topic was recreated; nothing was read. If that was on "
+		return fail(EXIT_DATA,
+		    "%s [%" PRId32 "]: the record at offset %" PRId64 " has the time %" PRId64
+		    ", the one that the sink stored had %" PRId64
+		    ": the topic was recreated; nothing was read. If that was on "
 		    "purpose, read it anew without --from and let the sink begin its positions anew (--recreated)",
 		    p->topic, p->id, p->check_offset, ts, p->check_ts);
 	return 0;
@@ -569,7 +592,8 @@ static int check_recreated(struct consumer *c)
 			result = kafka_fail_unreachable(&c->probe);
 		else if (rd_kafka_consume_batch_queue(queue, IDLE_MS, &m, 1) == 1) {
 			for (size_t i = 0; i < c->partitions; i++)
-				if (c->partition[i].id == m->partition && strcmp(c->partition[i].topic, rd_kafka_topic_name(m->rkt)) == 0)
+				if (c->partition[i].id == m->partition &&
+				    strcmp(c->partition[i].topic, rd_kafka_topic_name(m->rkt)) == 0)
 					p = &c->partition[i];
 			if (p && p->check_offset >= 0) {
 				result = check_last(p, m);
@@ -616,9 +640,12 @@ static int prepare(struct consumer *c, const struct kafka_config *config)
 {
 	bool probe = c->o.pin || c->o.from || c->o.start.has_stop;
 
-	if (kafka_open(&c->kafka, config, RD_KAFKA_CONSUMER, consumer_settings, consumer_settings_count) < 0)
+	if (kafka_open(&c->kafka, config, RD_KAFKA_CONSUMER, consumer_settings,
+		consumer_settings_count) < 0)
 		return -1;
-	if (probe && kafka_open(&c->probe, config, RD_KAFKA_CONSUMER, probe_settings, OPT_COUNT(probe_settings)) < 0)
+	if (probe &&
+	    kafka_open(&c->probe, config, RD_KAFKA_CONSUMER, probe_settings,
+		OPT_COUNT(probe_settings)) < 0)
 		return -1;
 	if (find_topics(c) < 0 || find_partitions(c) < 0 || find_offsets(c) < 0 || choose_offsets(c) < 0)
 		return -1;
@@ -714,22 +741,25 @@ static void pass(struct consumer *c, struct consumer_partition *p, int64_t next)
 	}
 }
 
-static enum consumer_result failed_message(struct consumer *c, const struct consumer_partition *p, const rd_kafka_message_t *m)
+static enum consumer_result failed_message(struct consumer *c, const struct consumer_partition *p,
+    const rd_kafka_message_t *m)
 {
 	if (kafka_transient(m->err) || is_unknown(m->err)) {
 		note("%s", rd_kafka_message_errstr(m)); /* librdkafka tries again; check_silence watches the time */
 		return CONSUMER_IDLE;
 	}
 	if (p)
-		fail(kafka_exit_code(m->err), "%s [%" PRId32 "]: offset %" PRId64 ": %s", p->topic, p->id, p->next,
-		    rd_kafka_message_errstr(m));
+		fail(kafka_exit_code(m->err), "%s [%" PRId32 "]: offset %" PRId64 ": %s", p->topic,
+		    p->id, p->next, rd_kafka_message_errstr(m));
 	else
-		fail(kafka_exit_code(m->err), "%s: %s", m->rkt ? rd_kafka_topic_name(m->rkt) : "Kafka", rd_kafka_message_errstr(m));
+		fail(kafka_exit_code(m->err), "%s: %s",
+		    m->rkt ? rd_kafka_topic_name(m->rkt) : "Kafka", rd_kafka_message_errstr(m));
 	return CONSUMER_FAIL;
 }
 
 /* CONSUMER_IDLE: nothing that the caller has to know. */
-static enum consumer_result take(struct consumer *c, const rd_kafka_message_t *m, struct consumer_event *e)
+static enum consumer_result take(struct consumer *c, const rd_kafka_message_t *m,
+    struct consumer_event *e)
 {
 	struct consumer_partition *p = partition_of(c, m);
 
@@ -766,7 +796,8 @@ static rd_kafka_resp_err_t ask_open_ends(struct consumer *c, rd_kafka_topic_part
 
 	for (size_t i = 0; i < c->partitions; i++)
 		if (!c->partition[i].done)
-			rd_kafka_topic_partition_list_add(l, c->partition[i].topic, c->partition[i].id)->offset = ASK_END;
+			rd_kafka_topic_partition_list_add(l, c->partition[i].topic, c->partition[i].id)
+			    ->offset = ASK_END;
 	err = rd_kafka_offsets_for_times(c->kafka.rk, l, ASK_MS);
 	if (!err && first_error(l))
 		err = first_error(l)->err;
@@ -786,7 +817,8 @@ static int check_truncated(const struct consumer *c, const rd_kafka_topic_partit
 		if (p->done)
 			continue;
 		if (list->elems[at].offset < expected)
-			return fail(EXIT_DATA, "%s [%" PRId32 "]: the log ends at %" PRId64 ", below %" PRId64
+			return fail(EXIT_DATA,
+			    "%s [%" PRId32 "]: the log ends at %" PRId64 ", below %" PRId64
 			    ": the topic was truncated or recreated while it was read",
 			    p->topic, p->id, list->elems[at].offset, expected);
 		at++;
@@ -817,7 +849,8 @@ static int check_silence(struct consumer *c)
 		c->silent_ms = now;
 		c->ask_ms = now + ask_after(c);
 	} else if (!kafka_transient(err) && (!is_unknown(err) || now - c->silent_ms > timeout)) {
-		result = fail(kafka_exit_code(err), "%s: %s", first_error(list) ? first_error(list)->topic : c->kafka.brokers,
+		result = fail(kafka_exit_code(err), "%s: %s",
+		    first_error(list) ? first_error(list)->topic : c->kafka.brokers,
 		    rd_kafka_err2str(err));
 	} else if (now - c->silent_ms > timeout) {
 		result = kafka_fail_unreachable(&c->kafka);

@@ -17,11 +17,11 @@
 
 enum start_kind { START_BEGINNING, START_END, START_OFFSET, START_TAIL, START_TIME };
 
-struct consumer_start {      /* -o */
+struct consumer_start { /* -o */
 	enum start_kind kind;
-	int64_t n;           /* offset, number of records before the end, or ms */
+	int64_t n; /* offset, number of records before the end, or ms */
 	bool has_stop;
-	int64_t stop_ms;     /* e@: end at the first record of this time or later; pins the end */
+	int64_t stop_ms; /* e@: end at the first record of this time or later; pins the end */
 };
 
 /* beginning, end, N, -N, s@TIME, e@TIME; may be called again for the other of s@ and e@. fail(EXIT_USAGE). */
@@ -34,22 +34,22 @@ struct consumer_options {
 	size_t partitions;
 	struct consumer_start start;
 	const struct positions *from; /* NULL: start as `start` says */
-	bool skip_lost;           /* begin at the log start where `from` lies below it */
+	bool skip_lost;               /* begin at the log start where `from` lies below it */
 	bool pin;
-	int64_t timeout_ms;       /* how long a broker may not answer */
+	int64_t timeout_ms; /* how long a broker may not answer */
 };
 
 struct consumer_partition {
 	const char *topic;
 	int32_t id;
-	int64_t start;  /* the run began here */
-	int64_t end;    /* pinned: done when next reaches it; INT64_MAX when not */
-	int64_t next;   /* everything before was delivered, or is no record that a reader sees */
+	int64_t start; /* the run began here */
+	int64_t end;   /* pinned: done when next reaches it; INT64_MAX when not */
+	int64_t next;  /* everything before was delivered, or is no record that a reader sees */
 	bool done;
 
 	/* The tool's. */
 	struct buf prefix;
-	int64_t marked; /* of the last position mark */
+	int64_t marked;   /* of the last position mark */
 	int64_t unmarked; /* records since */
 
 	/* Internal. */
@@ -82,8 +82,8 @@ uint64_t consumer_passed(const struct consumer *c);
 enum consumer_result {
 	CONSUMER_RECORD,  /* e.message, the next one of e.partition */
 	CONSUMER_REACHED, /* e.partition: reached its end, or for now the end of the log */
-	CONSUMER_IDLE,    /* the next call blocks: a good moment to flush. Comes again every 100 ms or so */
-	CONSUMER_DONE,    /* every partition has reached its pinned end */
+	CONSUMER_IDLE, /* the next call blocks: a good moment to flush. Comes again every 100 ms or so */
+	CONSUMER_DONE, /* every partition has reached its pinned end */
 	CONSUMER_FAIL = -1,
 };
 

@@ -62,8 +62,8 @@ static void add_pair(struct kafka_config *c, struct span key, struct span value,
 	if (span_is(key, "metadata.broker.list")) /* its old name */
 		key = SPAN(BROKERS);
 	c->pair = xrealloc(c->pair, (c->pairs + 1) * sizeof(*c->pair));
-	c->pair[c->pairs++] = (struct kafka_pair){ xstrndup(key.p, key.n), xstrndup(value.p, value.n),
-		xstrdup(from) };
+	c->pair[c->pairs++] = (struct kafka_pair){ xstrndup(key.p, key.n),
+		xstrndup(value.p, value.n), xstrdup(from) };
 }
 
 /* A line of kcat's format: key=value, a # comment or blank. Never quotes the line: it may be a secret. */
@@ -224,8 +224,8 @@ static int set_all(rd_kafka_conf_t *conf, const struct kafka_setting *s, size_t 
 	return 0;
 }
 
-static rd_kafka_conf_t *make_conf(const struct kafka_config *c, const struct kafka_setting *settings,
-    size_t count)
+static rd_kafka_conf_t *make_conf(const struct kafka_config *c,
+    const struct kafka_setting *settings, size_t count)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	int result = set_all(conf, settings, count, false);

@@ -22,27 +22,32 @@ struct kafka_setting {
 };
 
 struct kafka_config {
-	const char *brokers;         /* -b; points into argv */
-	const char **file, **set;    /* -F and -X; point into argv */
+	const char *brokers;      /* -b; points into argv */
+	const char **file, **set; /* -F and -X; point into argv */
 	size_t files, sets;
-	bool list, dump;             /* -X list, -X dump: the tool calls kafka_config_show and ends */
+	bool list, dump; /* -X list, -X dump: the tool calls kafka_config_show and ends */
 
-	struct kafka_pair {          /* what was gathered, in order */
+	struct kafka_pair { /* what was gathered, in order */
 		char *key, *value, *from;
-	} *pair;
+	} * pair;
 	size_t pairs;
 };
 
-#define KAFKA_CONFIG_INIT { 0 }
+#define KAFKA_CONFIG_INIT                                                                          \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 /* The entries -b, -F and -X for a tool's option table; c is a struct kafka_config *. */
-#define KAFKA_OPTIONS(c) \
-	{ 'b', "brokers", "HOSTS", OPT_STRING, &(c)->brokers, \
-	    .help = "brokers, HOST[:PORT],... (default: $SLUICE_BROKERS, else localhost:9092)" }, \
-	{ 'F', "config", "FILE", OPT_CALL, (c), kafka_config_file, \
-	    .help = "read librdkafka settings from FILE, key=value (may repeat)" }, \
-	{ 'X', "set", "KEY=VALUE", OPT_CALL, (c), kafka_config_set, \
-	    .help = "set a librdkafka setting (may repeat); list: print all there are; dump: those in use" }
+#define KAFKA_OPTIONS(c)                                                                                           \
+	{ 'b', "brokers", "HOSTS", OPT_STRING, &(c)->brokers,                                                      \
+		.help = "brokers, HOST[:PORT],... (default: $SLUICE_BROKERS, else localhost:9092)" },              \
+	    { 'F', "config", "FILE", OPT_CALL, (c), kafka_config_file,                                             \
+		    .help = "read librdkafka settings from FILE, key=value (may repeat)" },                        \
+	{                                                                                                          \
+		'X', "set", "KEY=VALUE", OPT_CALL, (c), kafka_config_set,                                          \
+		    .help = "set a librdkafka setting (may repeat); list: print all there are; dump: those in use" \
+	}
 
 int kafka_config_file(void *config, const char *path);     /* for OPT_CALL */
 int kafka_config_set(void *config, const char *key_value); /* for OPT_CALL */
@@ -65,11 +70,11 @@ enum exit_code kafka_config_show(const struct kafka_config *c, const struct kafk
  */
 struct kafka {
 	rd_kafka_t *rk;
-	char brokers[512];         /* for messages */
-	char why[512];             /* the last error text; "" when none */
-	rd_kafka_resp_err_t err;   /* the last error that tells why a broker cannot be used */
-	bool all_down;             /* no broker is connected */
-	bool fatal;                /* librdkafka gave up: why says it */
+	char brokers[512];       /* for messages */
+	char why[512];           /* the last error text; "" when none */
+	rd_kafka_resp_err_t err; /* the last error that tells why a broker cannot be used */
+	bool all_down;           /* no broker is connected */
+	bool fatal;              /* librdkafka gave up: why says it */
 
 	/* Producers: called by kafka_poll for each message that is done. Set before kafka_open. */
 	void (*delivered)(void *ctx, const rd_kafka_message_t *m);

@@ -8,15 +8,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define LATEST   (-1)  /* the "time" by which ListOffsets means the end of the log */
-#define PAUSE_MS 20    /* between two nudges */
+#define LATEST   (-1) /* the "time" by which ListOffsets means the end of the log */
+#define PAUSE_MS 20   /* between two nudges */
 #define ASK_MS   500
-#define FEW      16    /* a queue that never held more was not full */
+#define FEW      16 /* a queue that never held more was not full */
 
 struct nudge {
 	rd_kafka_t *rk;
 	rd_kafka_topic_partition_list_t *list;
-	size_t peak;     /* most messages queued since the last nudge */
+	size_t peak; /* most messages queued since the last nudge */
 	int64_t last_ms;
 	pthread_t thread;
 	pthread_mutex_t lock;

@@ -15,7 +15,8 @@
 
 void progress_start(struct progress *p)
 {
-	*p = (struct progress){ .started_ms = clock_mono_ms(), .on = !log_quiet() && isatty(STDERR_FILENO) };
+	*p = (struct progress){ .started_ms = clock_mono_ms(),
+		.on = !log_quiet() && isatty(STDERR_FILENO) };
 	p->shown_ms = p->started_ms;
 }
 
@@ -29,8 +30,11 @@ static void format_scaled(char *to, size_t size, double v, const char *unit)
 		v /= 1000;
 		i++;
 	}
-	snprintf(to, size, "%.*f%s%.*s%s", i == 0 || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2, v,
-	    *unit ? " " : "", i > 0 ? 1 : 0, &prefix[i], unit);
+	snprintf(to, size, "%.*f%s%.*s%s",
+	    i == 0 || v >= 99.95 ? 0
+		: v >= 9.995     ? 1
+				 : 2,
+	    v, *unit ? " " : "", i > 0 ? 1 : 0, &prefix[i], unit);
 }
 
 static double seconds(const struct progress *p)
@@ -80,10 +84,11 @@ void progress_show(struct progress *p, uint64_t records, uint64_t bytes, uint64_
 	format_scaled(rate, sizeof(rate), (double)records / s, "");
 	format_scaled(volume, sizeof(volume), (double)bytes / s, "B/s");
 	format_left(left, sizeof(left), records, total, s);
-	n = snprintf(line, sizeof(line), CLEAR_LINE "%s: %" PRIu64 " records  %s/s  %s%s", log_tool(),
-	    records, rate, volume, left);
+	n = snprintf(line, sizeof(line), CLEAR_LINE "%s: %" PRIu64 " records  %s/s  %s%s",
+	    log_tool(), records, rate, volume, left);
 	/* Nothing can be done, and nothing is lost, when a terminal does not take it. */
-	if (n > 0 && write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) > 0)
+	if (n > 0 &&
+	    write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) > 0)
 		p->visible = true;
 }
 
