@@ -13,11 +13,37 @@ _sluice()
 		prev=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	case ${COMP_WORDS[0]##*/} in
+	jsonl-sink)
+		options='-m --mode -w --write -z --compress -j --threads -i --interval --size -N --name
+			-p --path --root -r --keep-rejects --reject-path -a --ack --trust-eof
+			--allow-gap --recreated --timeout -Q --positions --check --repair -q --quiet -v
+			--verbose -h --help -V --version'
+		case $prev in
+		-m | --mode | -w | --write | -z | --compress | -j | --threads | -i | --interval \
+			| --size | -N | --name | -p | --path | --root | --reject-path | --timeout)
+			return
+			;;
+		esac
+		;;
 	kmock)
 		options='-t --topics -p --partitions -n --brokers -x --exec -q --quiet -v --verbose -h
 			--help -V --version'
 		case $prev in
 		-t | --topics | -p | --partitions | -n | --brokers | -x | --exec)
+			return
+			;;
+		esac
+		;;
+	kwrite)
+		options='-b --brokers -F --config -X --set -t --topic -k --key --keep-partition -z
+			--compression -a --acks -m --timeout -q --quiet -v --verbose -h --help -V
+			--version'
+		case $prev in
+		-F | --config)
+			offer=(-f) value=1
+			;;
+		-b | --brokers | -X | --set | -t | --topic | -k | --key | -z | --compression \
+			| -m | --timeout)
 			return
 			;;
 		esac
@@ -53,4 +79,4 @@ _sluice()
 	[[ ${#offer[@]} == 0 ]] || mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$cur")
 }
 
-complete -o filenames -F _sluice kmock partition txgen
+complete -o filenames -F _sluice jsonl-sink kmock kwrite partition txgen
