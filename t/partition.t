@@ -380,11 +380,8 @@ subtest 'the EXAMPLES of the man page run' => sub {
 	is @examples, 4;
 	for my $example (@examples) {
 		my $fill = $example =~ /^kread/ ? 'txgen -q -R -t TX -c 100 transactions | kwrite -q -t TX && ' : '';
-		SKIP: {
-			skip 'tools to come', 1 if $fill && grep { $example =~ /\b$_\b/ && !-x tool($_) } qw(kread jsonl-sink);
-			my $r = run('kmock', '-x', 'exec bash -o pipefail -c "$EXAMPLE"', { cwd => $dir, env => { EXAMPLE => $fill . $example } });
-			is $r->{exit}, 0, $example or diag $r->{err};
-		}
+		my $r = run('kmock', '-x', 'exec bash -o pipefail -c "$EXAMPLE"', { cwd => $dir, env => { EXAMPLE => $fill . $example } });
+		is $r->{exit}, 0, $example =~ s/\n\s*/ /gr or diag $r->{err};
 	}
 	is run('sh', '-c', $examples[3])->{out},
 	    '{"path":"ventes/ville=Nîmes/2026-11","payload":{"ville":"Nîmes","le":"21/11/2026"}}' . "\n";

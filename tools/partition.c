@@ -144,21 +144,18 @@ static void end_by_sigpipe(void)
 	raise(SIGPIPE);
 }
 
-/* What came before a bad line goes out before the line is complained about. */
 static int run(struct run *r)
 {
-	int code = EXIT_DONE;
+	int code = EXIT_DONE, result;
 
 	progress_start(&r->progress);
-	if (copy(r) < 0 && !r->out.failed) {
-		progress_clear(&r->progress);
-		code = report();
-	}
-	if (writer_close(&r->out) < 0 && !r->out.broken) {
-		progress_clear(&r->progress);
-		code = report();
-	}
+	result = copy(r);
 	progress_clear(&r->progress);
+	/* What came before a bad line goes out before the line is complained about. */
+	if (writer_flush(&r->out) == 0 && result < 0)
+		code = (int)report();
+	if (writer_close(&r->out) < 0 && !r->out.broken)
+		code = (int)report();
 	if (r->out.broken)
 		end_by_sigpipe();
 	if (code == EXIT_DONE && sig_stop() == SIGINT)
