@@ -7,6 +7,8 @@ void base64_encode(struct buf *to, const void *data, size_t n)
 	const unsigned char *p = data;
 	char *out;
 
+	if (n == 0)
+		return;
 	buf_reserve(to, BASE64_SIZE(n));
 	out = to->data + to->len;
 	to->len += BASE64_SIZE(n);
@@ -69,7 +71,7 @@ static int decode_last(const char *p, int pad, char *out)
 
 int base64_decode(struct buf *to, const char *p, size_t n)
 {
-	const char *end = p + n;
+	const char *end;
 	int pad = 0;
 	char *out;
 
@@ -77,6 +79,7 @@ int base64_decode(struct buf *to, const char *p, size_t n)
 		return -1;
 	if (n == 0)
 		return 0;
+	end = p + n;
 	if (end[-1] == '=')
 		pad = end[-2] == '=' ? 2 : 1;
 	buf_reserve(to, n / 4 * 3);

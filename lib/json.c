@@ -435,7 +435,8 @@ static const char *skip(struct json *j, const char *p, bool *escaped)
 
 void json_init(struct json *j, const char *p, size_t n)
 {
-	*j = (struct json){ .start = p, .p = p, .end = p + n };
+	/* p may be NULL when n is 0, and C lets nobody add to that */
+	*j = (struct json){ .start = p, .p = p, .end = n > 0 ? p + n : p };
 }
 
 static enum json_type type_of(byte c)
@@ -622,8 +623,11 @@ static size_t unescape_one(const char **p, const char *end, char *to)
 
 void json_unescape(struct buf *to, struct span s)
 {
-	const char *p = s.p, *end = s.p + s.n;
+	const char *p = s.p, *end;
 
+	if (s.n == 0)
+		return;
+	end = p + s.n;
 	buf_reserve(to, s.n); /* no escape is shorter than what it stands for */
 	while (p < end) {
 		const char *backslash = memchr(p, '\\', (size_t)(end - p));
@@ -710,7 +714,7 @@ static char escape_letter(byte c)
 void json_escape(struct buf *to, const char *p, size_t n)
 {
 	static const char hex[] = "0123456789abcdef";
-	const char *end = p + n;
+	const char *end = n > 0 ? p + n : p;
 
 	buf_reserve(to, n + 2);
 	buf_add_char(to, '"');
@@ -733,7 +737,7 @@ void json_escape(struct buf *to, const char *p, size_t n)
 
 size_t json_escaped_size(const char *p, size_t n)
 {
-	const char *start = p, *end = p + n;
+	const char *start = p, *end = n > 0 ? p + n : p;
 	size_t size = n + 2;
 
 	for (;;) {
