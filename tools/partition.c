@@ -137,13 +137,6 @@ static void summary(const struct run *r)
 	    r->records, r->marks, r->defaults, figures);
 }
 
-/* Nobody reads on: end as cat(1) does, so that the shell and pipefail see what they expect. */
-static void end_by_sigpipe(void)
-{
-	signal(SIGPIPE, SIG_DFL);
-	raise(SIGPIPE);
-}
-
 static int run(struct run *r)
 {
 	int code = EXIT_DONE, result;
@@ -157,7 +150,7 @@ static int run(struct run *r)
 	if (writer_close(&r->out) < 0 && !r->out.broken)
 		code = (int)report();
 	if (r->out.broken)
-		end_by_sigpipe();
+		sig_broken_pipe();
 	if (code == EXIT_DONE && sig_stop() == SIGINT)
 		code = EXIT_INT;
 	summary(r);
