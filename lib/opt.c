@@ -48,7 +48,7 @@ int opt_size(const char *text, int64_t *out)
 
 	errno = 0;
 	v = strtoll(text, &end, 10);
-	if (end == text || errno || v < 0)
+	if (end == text || errno || v < 0 || strspn(text, " \t\n") > 0)
 		return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M or G)", text);
 	if (*end) {
 		unit = strchr(units, *end == 'K' ? 'k' : *end == 'm' ? 'M' : *end == 'g' ? 'G' : *end);
