@@ -60,7 +60,7 @@ sub properties
 		'group.initial.rebalance.delay.ms' => 0, 'num.partitions' => 4,
 		'message.max.bytes' => 110_000_000, 'socket.request.max.bytes' => 250_000_000,
 		# Old segments are deleted and compacted while a test can wait for it.
-		'log.initial.task.delay.ms' => 100, 'log.retention.check.interval.ms' => 300,
+		'log.initial.task.delay.ms' => 100, 'log.retention.check.interval.ms' => 300, 'log.retention.ms' => -1,
 		'log.cleaner.backoff.ms' => 100, 'log.segment.delete.delay.ms' => 500,
 		'log.cleaner.dedupe.buffer.size' => 20_000_000,
 		# A node that was killed is let in again as soon as its old session is over.
