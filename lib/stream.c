@@ -507,8 +507,12 @@ int stream_parse(struct stream *s, struct span text, struct line *l)
 	l->path = f.value[M_PATH];
 	if (f.value[M_MARK].type != JSON_NONE)
 		return read_mark(s, &f.value[M_MARK], l);
-	if (l->path.type != JSON_NONE && l->path.type != JSON_STRING)
-		return fail(EXIT_DATA, "\"path\" is not a string");
+	if (l->path.type != JSON_NONE && l->path.type != JSON_STRING) {
+		if (f.value[M_PAYLOAD].type != JSON_NONE)
+			return fail(EXIT_DATA, "\"path\" is not a string");
+		l->path.type = JSON_NONE; /* a member of a bare object's own */
+		l->paths = 0;
+	}
 	if (f.value[M_TOPIC].type != JSON_NONE && f.value[M_PARTITION].type != JSON_NONE &&
 	    f.value[M_OFFSET].type != JSON_NONE && f.value[M_PAYLOAD].type != JSON_NONE)
 		return read_record(s, &f, l);
