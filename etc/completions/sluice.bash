@@ -34,6 +34,23 @@ _sluice()
 			;;
 		esac
 		;;
+	kread)
+		options='-t --topic -p --partition -o --offset -e --exit -c --count --from -N --name
+			--skip-lost --marks --exact -b --brokers -F --config -X --set -m --timeout -q
+			--quiet -v --verbose -h --help -V --version'
+		case $prev in
+		-o | --offset)
+			offer=(-W 'beginning end s@ e@') value=1
+			;;
+		--from | -F | --config)
+			offer=(-f) value=1
+			;;
+		-t | --topic | -p | --partition | -c | --count | -N | --name | -b | --brokers \
+			| -X | --set | -m | --timeout)
+			return
+			;;
+		esac
+		;;
 	kwrite)
 		options='-b --brokers -F --config -X --set -t --topic -k --key --keep-partition -z
 			--compression -a --acks -m --timeout -q --quiet -v --verbose -h --help -V
@@ -79,4 +96,4 @@ _sluice()
 	[[ ${#offer[@]} == 0 ]] || mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$cur")
 }
 
-complete -o filenames -F _sluice jsonl-sink kmock kwrite partition txgen
+complete -o filenames -F _sluice jsonl-sink kmock kread kwrite partition txgen

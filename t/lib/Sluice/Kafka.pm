@@ -59,6 +59,8 @@ sub properties
 		'transaction.state.log.num.partitions' => 4,
 		'group.initial.rebalance.delay.ms' => 0, 'num.partitions' => 4,
 		'message.max.bytes' => 110_000_000, 'socket.request.max.bytes' => 250_000_000,
+		# What tests produce may have any date and stays, unless a topic says otherwise.
+		'log.retention.ms' => -1,
 		# Old segments are deleted and compacted while a test can wait for it.
 		'log.initial.task.delay.ms' => 100, 'log.retention.check.interval.ms' => 300, 'log.retention.ms' => -1,
 		'log.cleaner.backoff.ms' => 100, 'log.segment.delete.delay.ms' => 500,
