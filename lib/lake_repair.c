@@ -28,46 +28,62 @@ struct repair {
 
 /* ---- quarantine ---- */
 
-/* Moves a file below DIR to .sluice/damaged/, its slashes made commas. 0 also when it is not there. */
-static int quarantine(struct repair *r, const char *file)
+/*
+ * A name in .sluice/damaged that is free: the path with its slashes made commas, and no suffix that a reader's
+ * pattern could match.
+ */
+static void damaged_name(int damaged, const char *file, struct buf *to)
+{
+	size_t n = strlen(file), stem, skip = n > 200 ? n - 200 : 0; /* the end tells more than the beginning */
+
+	buf_add(to, file + skip, n - skip);
+	for (size_t i = 0; i < to->len; i++)
+		if (to->data[i] == '/')
+			to->data[i] = ',';
+	stem = to->len;
+	buf_add_str(to, ".damaged");
+	for (int i = 2; faccessat(damaged, buf_cstr(to), F_OK, AT_SYMLINK_NOFOLLOW) == 0; i++) {
+		to->len = stem;
+		buf_addf(to, ".damaged-%d", i);
+	}
+}
+
+static int move(struct repair *r, int from, const char *file, size_t base, int damaged)
 {
 	struct buf to = BUF_INIT;
-	size_t n = beneath_dirname(file, strlen(file));
-	char *dir = xstrndup(file, n);
-	int from = beneath_dir(r->dirfd, dir), result = 0, made;
-	int damaged = from < 0 ? -1 : beneath_make_dir(r->dirfd, META_DAMAGED, &made);
+	int result = 0;
 
-	buf_add_str(&to, file);
-	for (size_t i = 0; i < to.len; i++)
-		if (to.data[i] == '/')
-			to.data[i] = ',';
-	if (to.len > 200) { /* the end tells more than the beginning */
-		memmove(to.data, to.data + to.len - 200, 200);
-		to.len = 200;
-	}
-	buf_cstr(&to);
-	for (int i = 1; damaged >= 0 && i < 1000 && faccessat(damaged, to.data, F_OK, AT_SYMLINK_NOFOLLOW) == 0; i++) {
-		buf_addf(&to, ".%d", i);
-		buf_cstr(&to);
-	}
-	if (from < 0 && errno == ENOENT) {
-		result = 0;
-	} else if (from < 0 || damaged < 0) {
-		result = fail_errno(0, "%s/%s", r->dir, file);
-	} else if (renameat(from, file + (n ? n + 1 : 0), damaged, to.data) < 0) {
-		result = errno == ENOENT ? 0 : fail_errno(EXIT_IO, "%s/%s: rename", r->dir, file);
-	} else {
-		say("%s/%s: moved to " META_DAMAGED "/%s", r->dir, file, to.data);
+	damaged_name(damaged, file, &to);
+	if (renameat(from, file + base, damaged, buf_cstr(&to)) == 0) {
+		say("%s/%s: moved to " META_DAMAGED "/%s", r->dir, file, buf_cstr(&to));
 		r->anything = true;
 		if (fsync(from) < 0 || fsync(damaged) < 0)
-			result = fail_errno(EXIT_IO, "%s/%s: fsync", r->dir, dir);
+			result = fail_errno(EXIT_IO, "%s/" META_DAMAGED ": fsync", r->dir);
+	} else if (errno != ENOENT) {
+		result = fail_errno(EXIT_IO, "%s/%s: rename", r->dir, file);
 	}
-	if (from >= 0)
-		close(from);
-	if (damaged >= 0)
-		close(damaged);
-	free(dir);
 	buf_release(&to);
+	return result;
+}
+
+/* Moves a file below DIR to .sluice/damaged. 0 also when it is not there. */
+static int quarantine(struct repair *r, const char *file)
+{
+	size_t n = beneath_dirname(file, strlen(file));
+	char *dir = xstrndup(file, n);
+	int from = beneath_dir(r->dirfd, dir), result = 0, made, damaged;
+
+	free(dir);
+	if (from < 0)
+		return errno == ENOENT ? 0 : fail_errno(0, "%s/%s", r->dir, file);
+	damaged = beneath_make_dir(r->dirfd, META_DAMAGED, &made);
+	if (damaged < 0) {
+		result = fail_errno(0, "%s/" META_DAMAGED, r->dir);
+	} else {
+		result = move(r, from, file, n ? n + 1 : 0, damaged);
+		close(damaged);
+	}
+	close(from);
 	return result;
 }
 
