@@ -56,7 +56,7 @@ static int walk(int dirfd, const char *path, size_t n, int *made)
 		else if (made && errno != EEXIST)
 			goto failed;
 		next = open_component(fd, name, (at + len < n ? O_PATH : O_RDONLY) | O_DIRECTORY, 0);
-failed:
+	failed:
 		e = errno;
 		free(name);
 		close(fd);

@@ -1,8 +1,8 @@
 #include "journal.h"
 
+#include "gzip.h"
 #include "json.h"
 #include "log.h"
-#include "gzip.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,8 +34,8 @@ static void *grow(void **array, size_t *count, size_t *cap, size_t size)
 
 struct journal_position *journal_add_position(struct journal_line *l)
 {
-	struct journal_position *p =
-	    grow((void **)&l->position, &l->positions, &l->positions_cap, sizeof(*l->position));
+	struct journal_position *p = grow((void **)&l->position, &l->positions, &l->positions_cap,
+	    sizeof(*l->position));
 
 	p->from = p->last_offset = p->last_ts = -1;
 	return p;
@@ -52,7 +52,8 @@ struct journal_file *journal_add_file(struct journal_line *l)
 
 void journal_add_remove(struct journal_line *l, struct span file)
 {
-	*(struct span *)grow((void **)&l->remove, &l->removes, &l->removes_cap, sizeof(*l->remove)) = file;
+	*(struct span *)grow((void **)&l->remove, &l->removes, &l->removes_cap,
+	    sizeof(*l->remove)) = file;
 }
 
 /* ---- reading ---- */
@@ -83,7 +84,8 @@ static struct span keep_text(struct journal_line *l, const struct json_value *v)
 /* null leaves *out as it is: "not known". */
 static int keep_int(const struct json_value *v, int64_t *out)
 {
-	return v->type == JSON_NULL || (v->type == JSON_NUMBER && json_int64(v->raw, out) == 0) ? 0 : -1;
+	return v->type == JSON_NULL || (v->type == JSON_NUMBER && json_int64(v->raw, out) == 0) ? 0
+												: -1;
 }
 
 static int keep_crc(const struct json_value *v, uint32_t *out)
@@ -203,7 +205,8 @@ static int parse_remove(struct journal_line *l, struct json *j)
 	return 0;
 }
 
-static int parse_list(struct journal_line *l, struct json *j, int (*parse)(struct journal_line *, struct json *))
+static int parse_list(struct journal_line *l, struct json *j,
+    int (*parse)(struct journal_line *, struct json *))
 {
 	int r;
 
@@ -261,7 +264,8 @@ static bool crc_is_right(struct span text)
 
 	if (text.n <= CRC_TAIL)
 		return false;
-	snprintf(tail, sizeof(tail), ",\"crc\":\"%08" PRIx32 "\"}", crc32_bytes(0, text.p, text.n - CRC_TAIL));
+	snprintf(tail, sizeof(tail), ",\"crc\":\"%08" PRIx32 "\"}",
+	    crc32_bytes(0, text.p, text.n - CRC_TAIL));
 	return memcmp(text.p + text.n - CRC_TAIL, tail, CRC_TAIL) == 0;
 }
 
@@ -296,7 +300,8 @@ static void put_int(struct buf *to, const char *name, int64_t value, int64_t unk
 		buf_add_int(to, value);
 }
 
-static void format_position(const struct journal_line *l, const struct journal_position *p, struct buf *to)
+static void format_position(const struct journal_line *l, const struct journal_position *p,
+    struct buf *to)
 {
 	buf_add_char(to, '{');
 	if (l->snapshot) {
@@ -363,7 +368,8 @@ void journal_format(const struct journal_line *l, struct buf *to)
 		}
 		buf_add_char(to, ']');
 	}
-	buf_addf(to, ",\"crc\":\"%08" PRIx32 "\"}\n", crc32_bytes(0, to->data + start, to->len - start));
+	buf_addf(to, ",\"crc\":\"%08" PRIx32 "\"}\n",
+	    crc32_bytes(0, to->data + start, to->len - start));
 }
 
 /* ---- a journal file ---- */
@@ -440,7 +446,8 @@ static int judge(struct journal_reader *r, struct journal_line *l, struct span t
 		r->block.len = r->used;
 		return 0;
 	}
-	return fail(EXIT_DATA, "%s: line %" PRId64 " (byte %" PRId64 "): damaged; see jsonl-sink --check and --repair",
+	return fail(EXIT_DATA,
+	    "%s: line %" PRId64 " (byte %" PRId64 "): damaged; see jsonl-sink --check and --repair",
 	    r->name, r->lines + 1, r->at);
 }
 
@@ -454,7 +461,8 @@ int journal_next(struct journal_reader *r, struct journal_line *l,
 	for (;;) {
 		const char *start = r->block.data + r->used;
 		size_t unread = r->block.len - r->used;
-		const char *nl = unread > scanned ? memchr(start + scanned, '\n', unread - scanned) : NULL;
+		const char *nl = unread > scanned ? memchr(start + scanned, '\n', unread - scanned)
+						  : NULL;
 
 		if (nl)
 			return judge(r, l, (struct span){ start, (size_t)(nl - start) }, in_place, ctx);

@@ -71,9 +71,9 @@ struct journal_reader {
 	int fd;           /* the caller's */
 	struct buf block; /* unread bytes of the file from `at` on */
 	size_t used;
-	int64_t at;       /* offset in the file of the next line */
+	int64_t at; /* offset in the file of the next line */
 	int64_t lines;
-	bool torn;        /* what lies behind `at` is a torn line: to be ignored, or cut by a writer */
+	bool torn; /* what lies behind `at` is a torn line: to be ignored, or cut by a writer */
 };
 
 void journal_reader_init(struct journal_reader *r, int fd, const char *name);

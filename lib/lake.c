@@ -1,9 +1,9 @@
 /* The writing side. The steps of a commit are numbered as in sluice-lake(5). */
 #include "beneath.h"
 #include "clock.h"
+#include "io.h"
 #include "json.h"
 #include "lake_internal.h"
-#include "io.h"
 #include "log.h"
 
 #include <dirent.h>
@@ -50,9 +50,9 @@ struct lake {
 	ino_t journal_ino;
 	struct journal_reader reader;
 	struct journal_line line;
-	struct buf last;          /* the text of the last commit; empty: a snapshot is the last line */
-	int64_t done;             /* the last commit that this writer has seen done */
-	int64_t commit;           /* the last commit in the journal */
+	struct buf last; /* the text of the last commit; empty: a snapshot is the last line */
+	int64_t done;    /* the last commit that this writer has seen done */
+	int64_t commit;  /* the last commit in the journal */
 	struct name *names;
 
 	char id[WRITER_ID + 1];
@@ -115,8 +115,8 @@ void lake_positions(struct lake *l, const char *name, struct positions *to)
 	for (size_t i = 0; i < n->at.count; i++) {
 		const struct position *p = n->at.item[i];
 
-		positions_set(to, (struct span){ p->topic, p->topic_len }, p->partition, p->next, p->last_offset,
-		    p->last_ts);
+		positions_set(to, (struct span){ p->topic, p->topic_len }, p->partition, p->next,
+		    p->last_offset, p->last_ts);
 	}
 }
 
@@ -215,7 +215,9 @@ static int bad_place(struct lake *l, const char *path)
 {
 	if (errno == ELOOP || errno == ENOTDIR || errno == EXDEV)
 		return fail(EXIT_DATA, "%s/%s: %s is in the way", l->dir, path,
-		    errno == ELOOP ? "a symbolic link" : errno == ENOTDIR ? "a file" : "a mount point");
+		    errno == ELOOP         ? "a symbolic link"
+			: errno == ENOTDIR ? "a file"
+					   : "a mount point");
 	return fail_errno(0, "%s/%s", l->dir, path);
 }
 
@@ -245,7 +247,8 @@ int64_t lake_temp(struct lake *l, struct span path, int *fd)
 		close(dirfd);
 		return -1;
 	}
-	*fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
+	*fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+	    0666);
 	if (*fd < 0)
 		fail_errno(0, "%s/%s/%s", l->dir, d->path, name);
 	close(dirfd);
@@ -350,10 +353,12 @@ static int open_journal(struct lake *l)
 			return -1;
 		if (rolled > 0 || l->journal_fd >= 0)
 			return fail(EXIT_DATA,
-			    "%s/" META_JOURNAL ": missing, though journal.%" PRId64 " is there: restore it, or see "
+			    "%s/" META_JOURNAL ": missing, though journal.%" PRId64
+			    " is there: restore it, or see "
 			    "sluice-lake(5); the lake is not empty",
 			    l->dir, rolled);
-		fd = openat(l->dirfd, META_JOURNAL, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+		fd = openat(l->dirfd, META_JOURNAL,
+		    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
 	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail_errno(0, "%s/" META_JOURNAL, l->dir);
@@ -473,8 +478,8 @@ static int become_writer(struct lake *l)
 		for (int i = 0; i < WRITER_ID; i++)
 			l->id[i] = letters[random[i] % (sizeof(letters) - 1)];
 		snprintf(path, sizeof(path), META_WRITERS "/%s", l->id);
-		l->writer_fd =
-		    openat(l->dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
+		l->writer_fd = openat(l->dirfd, path,
+		    O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
 	} while (l->writer_fd < 0 && errno == EEXIST);
 	if (l->writer_fd < 0 || flock(l->writer_fd, LOCK_EX | LOCK_NB) < 0)
 		return fail_errno(0, "%s/%s", l->dir, path);
@@ -489,8 +494,10 @@ static int enter(struct lake *l)
 	if (lock < 0)
 		return -1;
 	if (faccessat(l->dirfd, META_FAILED, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		fail(EXIT_DATA, "%s/" META_FAILED ": an earlier commit could neither be written nor taken back: "
-				"run jsonl-sink --repair", l->dir);
+		fail(EXIT_DATA,
+		    "%s/" META_FAILED ": an earlier commit could neither be written nor taken back: "
+		    "run jsonl-sink --repair",
+		    l->dir);
 	else if (read_journal(l) == 0 && finish_last(l) == 0)
 		return lock;
 	close(lock);
@@ -590,13 +597,14 @@ static int compare(struct lake *l, const struct lake_commit *c)
 
 	for (size_t i = 0; i < c->position_count; i++) {
 		const struct position *want = c->positions[i];
-		const struct position *is =
-		    positions_find(&n->at, (struct span){ want->topic, want->topic_len }, want->partition);
+		const struct position *is = positions_find(&n->at,
+		    (struct span){ want->topic, want->topic_len }, want->partition);
 
 		if ((is != NULL) == want->from_stored && (!is || is->next == want->from_next))
 			continue;
 		return fail(EXIT_TRYAGAIN,
-		    "%s/%d: another writer of the name \"%s\" moved the position from %" PRId64 " to %" PRId64
+		    "%s/%d: another writer of the name \"%s\" moved the position from %" PRId64
+		    " to %" PRId64
 		    "; nothing since the last commit was stored: run again, or give each pipeline its own -N",
 		    want->topic, want->partition, c->name, want->from_stored ? want->from_next : 0,
 		    is ? is->next : 0);
@@ -642,7 +650,8 @@ static void draft_file(struct lake *l, struct draft *d, const struct lake_file *
 	if (f->snapshot)
 		snprintf(name, sizeof(name), LAKE_SNAPSHOT ".jsonl%s", f->gzip ? ".gz" : "");
 	else
-		snprintf(name, sizeof(name), "%08" PRId64 ".jsonl%s", d->line.commit, f->gzip ? ".gz" : "");
+		snprintf(name, sizeof(name), "%08" PRId64 ".jsonl%s", d->line.commit,
+		    f->gzip ? ".gz" : "");
 	to->file = keep(d, t->dir->path, name);
 	temp_name(l, t->number, name, sizeof(name));
 	to->tmp = keep(d, "", name);
@@ -710,10 +719,11 @@ static int draft_line(struct lake *l, struct draft *d, const struct lake_commit 
 		draft_file(l, d, f);
 		file = d->line.add[d->line.adds - 1].file;
 		if (!f->snapshot && (there = lake_exists(l->dirfd, file)) != 0)
-			return there < 0 ? -1
-					 : fail(EXIT_CANTCREAT,
-					       "%s/%.*s: is there already but not in the journal: move it away",
-					       l->dir, (int)file.n, file.p);
+			return there < 0
+			    ? -1
+			    : fail(EXIT_CANTCREAT,
+				  "%s/%.*s: is there already but not in the journal: move it away",
+				  l->dir, (int)file.n, file.p);
 		if (c->remove_others && draft_others(l, d, l->temp[f->temp].dir, file) < 0)
 			return -1;
 	}
@@ -735,8 +745,10 @@ static int take_back(struct lake *l)
 		close(fd);
 	}
 	sync_path(l, META);
-	return fail(EXIT_IO, "%s/" META_JOURNAL ": a line could neither be made durable nor be taken back: run "
-			     "jsonl-sink --repair", l->dir);
+	return fail(EXIT_IO,
+	    "%s/" META_JOURNAL ": a line could neither be made durable nor be taken back: run "
+	    "jsonl-sink --repair",
+	    l->dir);
 }
 
 /* Step 4: the commit itself. */
@@ -768,7 +780,8 @@ static int roll(struct lake *l)
 		return -1;
 	/* A roll that was killed may have linked it already. */
 	snprintf(link, sizeof(link), META_JOURNAL ".%" PRId64, number);
-	if (number == 0 || fstatat(l->dirfd, link, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != l->journal_ino)
+	if (number == 0 || fstatat(l->dirfd, link, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_ino != l->journal_ino)
 		snprintf(link, sizeof(link), META_JOURNAL ".%" PRId64, ++number);
 	snprintf(previous, sizeof(previous), "journal.%" PRId64, number);
 	d.line.snapshot = true;

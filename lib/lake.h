@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define LAKE_ROLL_BYTES   (INT64_C(16) << 20)
-#define LAKE_LOCK_TIMEOUT 30000 /* ms */
+#define LAKE_LOCK_TIMEOUT 30000      /* ms */
 #define LAKE_SNAPSHOT     "snapshot" /* base name of what overwrite and ignore write */
 
 struct lake;
@@ -57,9 +57,9 @@ void lake_temp_drop(struct lake *l, int64_t temp);
 int lake_has_files(struct lake *l, struct span path);
 
 struct lake_file {
-	int64_t temp;                /* its content must be fsynced and closed by the caller */
-	bool snapshot;               /* snapshot.jsonl, replacing what is there; else named by the commit */
-	bool gzip;                   /* .jsonl.gz, else .jsonl */
+	int64_t temp;  /* its content must be fsynced and closed by the caller */
+	bool snapshot; /* snapshot.jsonl, replacing what is there; else named by the commit */
+	bool gzip;     /* .jsonl.gz, else .jsonl */
 	int64_t records, bytes, raw; /* bytes as stored, raw before compression */
 	int64_t min_ts, max_ts;      /* INT64_MAX, INT64_MIN: no record had a time */
 	uint32_t crc32;              /* of the file as stored */
@@ -71,9 +71,9 @@ struct lake_commit {
 	size_t position_count;
 	const struct lake_file *add;
 	size_t add_count;
-	char **remove;               /* paths below DIR, files only */
+	char **remove; /* paths below DIR, files only */
 	size_t remove_count;
-	bool remove_others;          /* also every other data file in the directories of `add` */
+	bool remove_others; /* also every other data file in the directories of `add` */
 };
 
 /*
@@ -95,8 +95,8 @@ struct lake_entry {
 	char *name; /* of the pipeline that wrote it */
 	int64_t commit, records, bytes, raw, min_ts, max_ts;
 	uint32_t crc32;
-	bool live;  /* not removed or replaced by a later commit */
-	bool last;  /* of the last commit: perhaps not renamed yet */
+	bool live; /* not removed or replaced by a later commit */
+	bool last; /* of the last commit: perhaps not renamed yet */
 };
 
 struct lake_catalog {
@@ -104,9 +104,9 @@ struct lake_catalog {
 	int dirfd;
 	struct lake_entry *entry; /* in the order of the commits, all journals */
 	size_t count, cap;
-	size_t *index;            /* internal: hash of live files */
+	size_t *index; /* internal: hash of live files */
 	size_t slots;
-	int64_t commits;          /* how many lines were read */
+	int64_t commits; /* how many lines were read */
 };
 
 /* 0, or -1 with fail(). No lake at all: EXIT_DATA. Release also after a failure. */

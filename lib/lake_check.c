@@ -80,26 +80,29 @@ int lake_verify_file(const struct lake_catalog *c, const struct lake_entry *e)
 	if (r < 0)
 		return -1;
 	if (is.bytes != e->bytes)
-		return fail(EXIT_DATA, "%s: has %" PRId64 " bytes, the journal (commit %" PRId64 ") says %" PRId64,
+		return fail(EXIT_DATA,
+		    "%s: has %" PRId64 " bytes, the journal (commit %" PRId64 ") says %" PRId64,
 		    e->file, is.bytes, e->commit, e->bytes);
 	if (is.crc32 != e->crc32)
-		return fail(EXIT_DATA, "%s: has crc32 %08" PRIx32 ", the journal (commit %" PRId64 ") says %08" PRIx32,
+		return fail(EXIT_DATA,
+		    "%s: has crc32 %08" PRIx32 ", the journal (commit %" PRId64 ") says %08" PRIx32,
 		    e->file, is.crc32, e->commit, e->crc32);
 	if (is.records != e->records || is.raw != e->raw)
 		return fail(EXIT_DATA,
-		    "%s: has %" PRId64 " records in %" PRId64 " bytes, the journal (commit %" PRId64 ") says %" PRId64
-		    " in %" PRId64, e->file, is.records, is.raw, e->commit, e->records, e->raw);
+		    "%s: has %" PRId64 " records in %" PRId64 " bytes, the journal (commit %" PRId64
+		    ") says %" PRId64 " in %" PRId64,
+		    e->file, is.records, is.raw, e->commit, e->records, e->raw);
 	return 0;
 }
 
 /* ---- the journal against itself ---- */
 
 struct history {
-	int64_t commit;   /* -1: no line yet */
+	int64_t commit; /* -1: no line yet */
 	struct name_positions {
 		char *name;
 		struct positions at;
-	} *name;
+	} * name;
 	size_t names;
 	struct lake_check *result;
 };
@@ -141,8 +144,10 @@ static int check_line(void *ctx, const struct journal_line *line)
 		int64_t expect = line->snapshot ? p->next : p->from;
 
 		if ((was ? was->next : -1) != expect && !(line->snapshot && h->result->commits == 0)) {
-			error("journal: commit %" PRId64 ": %.*s/%d: begins at %" PRId64 ", but the position was %" PRId64,
-			    line->commit, (int)p->topic.n, p->topic.p, p->partition, expect, was ? was->next : -1);
+			error("journal: commit %" PRId64 ": %.*s/%d: begins at %" PRId64
+			      ", but the position was %" PRId64,
+			    line->commit, (int)p->topic.n, p->topic.p, p->partition, expect,
+			    was ? was->next : -1);
 			h->result->problems++;
 		}
 		positions_set(at, p->topic, p->partition, p->next, p->last_offset, p->last_ts);
@@ -240,7 +245,7 @@ static bool still_live(const char *dir, const struct lake_entry *e)
 		live = false;
 		for (size_t i = now.count; !live && i > 0; i--)
 			live = now.entry[i - 1].live && now.entry[i - 1].commit == e->commit &&
-			       strcmp(now.entry[i - 1].file, e->file) == 0;
+			    strcmp(now.entry[i - 1].file, e->file) == 0;
 	}
 	lake_catalog_release(&now);
 	return live;
@@ -355,7 +360,8 @@ static int check_unknown(const char *dir, struct lake_check *result)
 	if (lake_each_unknown(dir, count_stray, count_temp, &u) < 0)
 		return -1;
 	if (u.temps > 0)
-		note("%s: %" PRId64 " temporary files, of running writers or to be swept by the next", dir, u.temps);
+		note("%s: %" PRId64 " temporary files, of running writers or to be swept by the next",
+		    dir, u.temps);
 	return 0;
 }
 
@@ -368,7 +374,9 @@ int lake_check(const char *dir, struct lake_check *result)
 	*result = (struct lake_check){ 0 };
 	r = lake_catalog_read(dir, &c);
 	if (r == 0 && faccessat(c.dirfd, META_FAILED, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		error("%s/" META_FAILED ": a commit could neither be written nor taken back: run --repair", dir);
+		error("%s/" META_FAILED
+		      ": a commit could neither be written nor taken back: run --repair",
+		    dir);
 		result->problems++;
 	}
 	if (r == 0)

@@ -32,7 +32,8 @@ bool lake_is_data_name(struct span file)
 {
 	struct span base = base_name(file);
 
-	return base.n > 0 && base.p[0] != '.' && (ends_with(base, ".jsonl") || ends_with(base, ".jsonl.gz"));
+	return base.n > 0 && base.p[0] != '.' &&
+	    (ends_with(base, ".jsonl") || ends_with(base, ".jsonl.gz"));
 }
 
 bool lake_is_snapshot_name(struct span file)
@@ -60,7 +61,8 @@ char *lake_path(const char *dir, const char *file)
 int lake_exists(int dirfd, struct span file)
 {
 	size_t n = beneath_dirname(file.p, file.n);
-	char *dir = xstrndup(file.p, n), *base = xstrndup(file.p + (n ? n + 1 : 0), file.n - (n ? n + 1 : 0));
+	char *dir = xstrndup(file.p, n),
+	     *base = xstrndup(file.p + (n ? n + 1 : 0), file.n - (n ? n + 1 : 0));
 	int fd = beneath_dir(dirfd, dir), there = 0;
 	struct stat st;
 
@@ -126,7 +128,8 @@ int lake_lock(const char *dir, int dirfd, int64_t timeout_ms)
 		}
 		if (clock_mono_ms() >= deadline) {
 			close(fd);
-			return fail(EXIT_TRYAGAIN, "%s/" META_LOCK ": another writer has been in a commit for %lld s", dir,
+			return fail(EXIT_TRYAGAIN,
+			    "%s/" META_LOCK ": another writer has been in a commit for %lld s", dir,
 			    (long long)timeout_ms / 1000);
 		}
 		nanosleep(&pause, NULL);
@@ -140,9 +143,9 @@ int lake_lock(const char *dir, int dirfd, int64_t timeout_ms)
 
 /* One directory at a time stays open: the files of a line come grouped. */
 struct place {
-	const char *dir;  /* of the lake, for messages */
+	const char *dir; /* of the lake, for messages */
 	int dirfd;
-	char *path;       /* the directory that is open; NULL: none */
+	char *path; /* the directory that is open; NULL: none */
 	int fd;
 };
 
@@ -186,8 +189,8 @@ static bool same_file(int fd, const char *a, const char *b)
 {
 	struct stat x, y;
 
-	return fstatat(fd, a, &x, AT_SYMLINK_NOFOLLOW) == 0 && fstatat(fd, b, &y, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       x.st_ino == y.st_ino;
+	return fstatat(fd, a, &x, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    fstatat(fd, b, &y, AT_SYMLINK_NOFOLLOW) == 0 && x.st_ino == y.st_ino;
 }
 
 /* rename that must not replace; where the file system cannot promise it, the lake's lock does. */
@@ -210,14 +213,17 @@ static int redo_file(const struct place *at, const struct journal_file *f)
 {
 	struct span base = base_name(f->file);
 	char *to = xstrndup(base.p, base.n), *from = xstrndup(f->tmp.p, f->tmp.n);
-	int r = lake_is_snapshot_name(f->file) ? renameat(at->fd, from, at->fd, to) : rename_new(at->fd, from, to);
+	int r = lake_is_snapshot_name(f->file) ? renameat(at->fd, from, at->fd, to)
+					       : rename_new(at->fd, from, to);
 	struct stat st;
 
 	if (r < 0 && errno == ENOENT && fstatat(at->fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		r = 0; /* done before */
 	else if (r < 0 && errno == ENOENT)
-		fail(EXIT_DATA, "%s/%.*s: the journal has it, but neither it nor its temporary file %s is there: run "
-				"jsonl-sink --repair", at->dir, (int)f->file.n, f->file.p, from);
+		fail(EXIT_DATA,
+		    "%s/%.*s: the journal has it, but neither it nor its temporary file %s is there: run "
+		    "jsonl-sink --repair",
+		    at->dir, (int)f->file.n, f->file.p, from);
 	else if (r < 0 && errno == EEXIST && same_file(at->fd, from, to))
 		r = unlinkat(at->fd, from, 0);
 	else if (r < 0)
@@ -249,8 +255,10 @@ int lake_redo(const char *dir, int dirfd, const struct journal_line *line)
 	for (size_t i = 0; r == 0 && i < line->adds; i++) {
 		r = go_to(&at, line->add[i].file);
 		if (r == 0)
-			r = fail(EXIT_DATA, "%s/%.*s: the journal has it, but its directory is not there: run jsonl-sink "
-					    "--repair", dir, (int)line->add[i].file.n, line->add[i].file.p);
+			r = fail(EXIT_DATA,
+			    "%s/%.*s: the journal has it, but its directory is not there: run jsonl-sink "
+			    "--repair",
+			    dir, (int)line->add[i].file.n, line->add[i].file.p);
 		else if (r > 0)
 			r = redo_file(&at, &line->add[i]);
 	}

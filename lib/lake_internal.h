@@ -5,13 +5,13 @@
 #include "journal.h"
 #include "lake.h"
 
-#define META           ".sluice"
-#define META_JOURNAL   META "/journal"
-#define META_NEW       META "/journal.new"
-#define META_LOCK      META "/lock"
-#define META_FAILED    META "/failed"
-#define META_WRITERS   META "/writers"
-#define TEMP_PREFIX    ".sluice-" /* .sluice-WRITER-NUMBER */
+#define META            ".sluice"
+#define META_JOURNAL    META "/journal"
+#define META_NEW        META "/journal.new"
+#define META_LOCK       META "/lock"
+#define META_FAILED     META "/failed"
+#define META_WRITERS    META "/writers"
+#define TEMP_PREFIX     ".sluice-" /* .sluice-WRITER-NUMBER */
 #define SNAPSHOT_PREFIX LAKE_SNAPSHOT ".jsonl"
 
 /* Whether a file name (any directory before it is ignored) is that of a data file, or of a snapshot. */
@@ -39,8 +39,8 @@ bool lake_is_temp_name(const char *name);
  * Calls each(ctx, line) for every line of every journal, oldest first. *last (may be NULL) gets the text of the last
  * line when it is a commit. 0; -1 with fail(), also when `each` returned -1. No journal: 0 lines.
  */
-int lake_each_line(const char *dir, int dirfd, int (*each)(void *ctx, const struct journal_line *line),
-    void *ctx, struct buf *last);
+int lake_each_line(const char *dir, int dirfd,
+    int (*each)(void *ctx, const struct journal_line *line), void *ctx, struct buf *last);
 
 /* Reads a file of the catalog whole. 0; -1 with fail(): EXIT_DATA when it is not what the journal says. */
 int lake_verify_file(const struct lake_catalog *c, const struct lake_entry *e);

@@ -46,7 +46,8 @@ static int walk_previous(const struct walk *w, struct span previous, int depth)
 	if (previous.n == 0)
 		return 0;
 	if (previous.n > 32 || memchr(previous.p, '/', previous.n) || depth > 100000)
-		return fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it", w->dir);
+		return fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it",
+		    w->dir);
 	name = xstrndup(previous.p, previous.n);
 	fd = open_journal(w, name);
 	r = fd < 0 ? -1 : walk_journal(w, fd, name, depth + 1);
@@ -85,8 +86,8 @@ static int walk_journal(const struct walk *w, int fd, const char *name, int dept
 	return more;
 }
 
-int lake_each_line(const char *dir, int dirfd, int (*each)(void *ctx, const struct journal_line *line),
-    void *ctx, struct buf *last)
+int lake_each_line(const char *dir, int dirfd,
+    int (*each)(void *ctx, const struct journal_line *line), void *ctx, struct buf *last)
 {
 	struct walk w = { dir, dirfd, each, ctx, last };
 	int64_t rolled;
@@ -99,10 +100,12 @@ int lake_each_line(const char *dir, int dirfd, int (*each)(void *ctx, const stru
 	if (faccessat(dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	rolled = lake_rolled(dir, dirfd);
-	return rolled <= 0 ? (int)rolled
-			   : fail(EXIT_DATA, "%s/" META_JOURNAL ": missing, though journal.%" PRId64
-					     " is there: restore it, or see sluice-lake(5); the lake is not empty",
-				 dir, rolled);
+	return rolled <= 0
+	    ? (int)rolled
+	    : fail(EXIT_DATA,
+		  "%s/" META_JOURNAL ": missing, though journal.%" PRId64
+		  " is there: restore it, or see sluice-lake(5); the lake is not empty",
+		  dir, rolled);
 }
 
 /* ---- positions ---- */
@@ -120,7 +123,8 @@ static int read_position_line(void *ctx, const struct journal_line *line)
 		const struct journal_position *p = &line->position[i];
 
 		if (span_is(line->snapshot ? p->name : line->name, r->name))
-			positions_set(r->to, p->topic, p->partition, p->next, p->last_offset, p->last_ts);
+			positions_set(r->to, p->topic, p->partition, p->next, p->last_offset,
+			    p->last_ts);
 	}
 	return 0;
 }
@@ -135,7 +139,8 @@ static int read_positions_once(const char *dir, int dirfd, struct position_reade
 	int fd = open_journal(&w, "journal"), more;
 
 	if (fd < 0)
-		return lake_each_line(dir, dirfd, read_position_line, r, NULL); /* says why, or that there is none */
+		return lake_each_line(dir, dirfd, read_position_line, r,
+		    NULL); /* says why, or that there is none */
 	path = lake_path(dir, META_JOURNAL);
 	journal_reader_init(&reader, fd, path);
 	free(path);

@@ -34,7 +34,8 @@ struct repair {
  */
 static void damaged_name(int damaged, const char *file, struct buf *to)
 {
-	size_t n = strlen(file), stem, skip = n > 200 ? n - 200 : 0; /* the end tells more than the beginning */
+	size_t n = strlen(file), stem,
+	       skip = n > 200 ? n - 200 : 0; /* the end tells more than the beginning */
 
 	buf_add(to, file + skip, n - skip);
 	for (size_t i = 0; i < to->len; i++)
@@ -99,9 +100,9 @@ static int quarantine_span(struct repair *r, struct span file)
 /* ---- the last line ---- */
 
 struct tail {
-	int64_t at;       /* where the last line begins */
-	struct buf text;  /* without newline */
-	bool good;        /* it parses; else it is damaged */
+	int64_t at;      /* where the last line begins */
+	struct buf text; /* without newline */
+	bool good;       /* it parses; else it is damaged */
 	bool commit;
 };
 
@@ -147,7 +148,9 @@ static int undo_commit(struct repair *r, const struct tail *t, const struct jour
 			result = quarantine_span(r, f->file);
 	}
 	buf_release(&tmp);
-	return result < 0 ? -1 : cut(r, t->at, "a file of its commit is lost; its records are to be read again");
+	return result < 0
+	    ? -1
+	    : cut(r, t->at, "a file of its commit is lost; its records are to be read again");
 }
 
 /* 1: each file of the line is there under one of its names; 0: not; -1 with fail(). */
@@ -188,8 +191,8 @@ static int read_tail(struct repair *r, int64_t at, struct tail *t)
 		return fail_errno(EXIT_IO, "%s/" META_JOURNAL, r->dir);
 	buf_reserve(&t->text, (size_t)(size - at));
 	while (t->text.len < (size_t)(size - at) &&
-	       (n = pread(r->journal, t->text.data + t->text.len, (size_t)(size - at) - t->text.len,
-		    at + (int64_t)t->text.len)) > 0)
+	    (n = pread(r->journal, t->text.data + t->text.len, (size_t)(size - at) - t->text.len,
+		 at + (int64_t)t->text.len)) > 0)
 		t->text.len += (size_t)n;
 	return n < 0 ? fail_errno(EXIT_IO, "%s/" META_JOURNAL, r->dir) : 0;
 }
@@ -204,10 +207,13 @@ static int mend_rot(struct repair *r, int64_t at)
 	nl = t.text.len > 0 ? memchr(t.text.data, '\n', t.text.len) : NULL;
 	if (result == 0 && nl && nl + 1 < t.text.data + t.text.len)
 		result = fail(EXIT_DATA,
-		    "%s/" META_JOURNAL ": byte %" PRId64 ": damaged, and not the last line: restore the journal from a "
-		    "backup, or copy what is good with lakecat --marks into a new lake", r->dir, at);
+		    "%s/" META_JOURNAL ": byte %" PRId64
+		    ": damaged, and not the last line: restore the journal from a "
+		    "backup, or copy what is good with lakecat --marks into a new lake",
+		    r->dir, at);
 	else if (result == 0)
-		result = undo_damaged(r, at, (struct span){ t.text.data, nl ? (size_t)(nl - t.text.data) : t.text.len });
+		result = undo_damaged(r, at,
+		    (struct span){ t.text.data, nl ? (size_t)(nl - t.text.data) : t.text.len });
 	buf_release(&t.text);
 	return result;
 }
@@ -223,7 +229,9 @@ static int mend_last(struct repair *r, const struct tail *t)
 		if (can == 0)
 			result = undo_commit(r, t, &line);
 		else if (can < 0 || fdatasync(r->journal) < 0)
-			result = can < 0 ? -1 : fail_errno(EXIT_IO, "%s/" META_JOURNAL ": fdatasync", r->dir);
+			result = can < 0
+			    ? -1
+			    : fail_errno(EXIT_IO, "%s/" META_JOURNAL ": fdatasync", r->dir);
 		else
 			result = lake_redo(r->dir, r->dirfd, &line);
 	}
@@ -291,7 +299,8 @@ static int mend_files(struct repair *r, struct lake *lake)
 			break;
 		}
 		say("%s; its %" PRId64 " records of commit %" PRId64 " of \"%s\" are lost to the lake: jq "
-		    "'select(.commit==%" PRId64 ").positions' of the journal tells the offsets to read again",
+		    "'select(.commit==%" PRId64
+		    ").positions' of the journal tells the offsets to read again",
 		    fail_message(), e->records, e->commit, e->name, e->commit);
 		result = quarantine(r, e->file);
 		lost[n++] = e->file;
@@ -348,7 +357,9 @@ static int mend_locked(struct repair *r)
 		return 0; /* a lake that never had a commit */
 	if (r->journal < 0)
 		return fail_errno(errno == ENOENT ? EXIT_DATA : 0,
-		    "%s/" META_JOURNAL "; the latest journal.N is not the whole of it: restore it from a backup", r->dir);
+		    "%s/" META_JOURNAL
+		    "; the latest journal.N is not the whole of it: restore it from a backup",
+		    r->dir);
 	if (mend_journal(r) < 0)
 		return -1;
 	if (unlinkat(r->dirfd, META_FAILED, 0) == 0) {

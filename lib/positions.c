@@ -128,8 +128,8 @@ static int begin_partition(struct positions *ps, struct position *p, int64_t off
 			p->proving_ts = p->last_ts;
 			ps->proving++;
 		}
-		note("%s/%d: begins anew at %" PRId64 ", was at %" PRId64, p->topic, p->partition, offset,
-		    p->next);
+		note("%s/%d: begins anew at %" PRId64 ", was at %" PRId64, p->topic, p->partition,
+		    offset, p->next);
 		p->stored = false;
 		p->last_offset = p->last_ts = -1;
 	}
@@ -144,7 +144,8 @@ static int prove(struct positions *ps, struct position *p, int64_t offset, int64
 		return 0;
 	if (offset == p->proving && ts == p->proving_ts)
 		return fail(EXIT_DATA,
-		    "%s/%d: offset %" PRId64 ": this record is stored already: the topic was not recreated, or the "
+		    "%s/%d: offset %" PRId64
+		    ": this record is stored already: the topic was not recreated, or the "
 		    "positions began anew in an earlier run; nothing was stored: run without --recreated",
 		    p->topic, p->partition, offset);
 	p->proving = -1;
@@ -190,7 +191,7 @@ bool positions_has(const struct positions *ps, const struct line *l)
 	const struct position *p = positions_find(ps, l->topic, l->partition);
 
 	return p && p->stored && !ps->rules.no_skip && l->offset < p->next &&
-	       (p->met || !ps->rules.recreated);
+	    (p->met || !ps->rules.recreated);
 }
 
 static int position_mark(struct positions *ps, const struct line *l)
@@ -198,7 +199,8 @@ static int position_mark(struct positions *ps, const struct line *l)
 	struct position *p = positions_get(ps, l->topic, l->partition);
 
 	/* Without a start mark or a record before it, the mark tells of records that did not come this way. */
-	if (!p->met && begin_partition(ps, p, l->offset, "there is no start mark, and a position mark says") < 0)
+	if (!p->met &&
+	    begin_partition(ps, p, l->offset, "there is no start mark, and a position mark says") < 0)
 		return -1;
 	if (l->offset - 1 > p->seen)
 		p->seen = l->offset - 1;
@@ -240,8 +242,10 @@ int positions_end(struct positions *ps, bool stopped)
 
 		if (p->proving >= 0 && !(whole && p->final >= 0))
 			return fail(EXIT_DATA,
-			    "%s/%d: the stream ended at %" PRId64 " before --recreated could be checked against the "
-			    "last stored offset %" PRId64 "; nothing was stored: run it whole, with marks",
+			    "%s/%d: the stream ended at %" PRId64
+			    " before --recreated could be checked against the "
+			    "last stored offset %" PRId64
+			    "; nothing was stored: run it whole, with marks",
 			    p->topic, p->partition, p->seen + 1, p->proving);
 		if (!p->met || !p->stored || p->proving >= 0)
 			continue;
@@ -252,8 +256,8 @@ int positions_end(struct positions *ps, bool stopped)
 			    "stored: read it from the beginning with --recreated if that was on purpose",
 			    p->topic, p->partition, p->final, p->next);
 		if (!ps->marks && !stopped && p->seen >= 0 && p->seen + 1 < p->next)
-			warn("%s/%d: the stream ends at offset %" PRId64 ", below the stored position %" PRId64
-			     ": is it all there?",
+			warn("%s/%d: the stream ends at offset %" PRId64
+			     ", below the stored position %" PRId64 ": is it all there?",
 			    p->topic, p->partition, p->seen, p->next);
 	}
 	ps->proving = 0;
@@ -298,6 +302,6 @@ void positions_begin(struct positions *ps)
 void positions_print(struct position *const *list, size_t count, struct buf *to)
 {
 	for (size_t i = 0; i < count; i++)
-		stream_mark_position(to, (struct span){ list[i]->topic, list[i]->topic_len }, list[i]->partition,
-		    list[i]->next, list[i]->last_offset, list[i]->last_ts);
+		stream_mark_position(to, (struct span){ list[i]->topic, list[i]->topic_len },
+		    list[i]->partition, list[i]->next, list[i]->last_offset, list[i]->last_ts);
 }

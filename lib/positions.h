@@ -35,10 +35,10 @@ struct position {
 	bool moved; /* to be written by the next commit */
 
 	/* Of this run. */
-	bool met;              /* a start mark or a record named it */
-	int64_t seen;          /* the largest offset met, or covered by a position mark; -1: none */
-	int64_t final;         /* offset of the latest position mark; -1: none */
-	int64_t proving;       /* --recreated: the old last offset, until it is proven gone; -1: no */
+	bool met;        /* a start mark or a record named it */
+	int64_t seen;    /* the largest offset met, or covered by a position mark; -1: none */
+	int64_t final;   /* offset of the latest position mark; -1: none */
+	int64_t proving; /* --recreated: the old last offset, until it is proven gone; -1: no */
 	int64_t proving_ts;
 	struct position *hash_next;
 };
@@ -46,7 +46,7 @@ struct position {
 struct positions_rules {
 	bool allow_gap; /* --allow-gap: accept a start above the position */
 	bool recreated; /* --recreated: begin anew where the stream starts below the position */
-	bool no_skip;   /* overwrite, ignore: a run reads it all; records below the position are stored too */
+	bool no_skip; /* overwrite, ignore: a run reads it all; records below the position are stored too */
 };
 
 struct positions {
@@ -56,10 +56,10 @@ struct positions {
 	size_t buckets;
 	struct position *recent; /* the one of the last line: streams come in runs */
 	struct positions_rules rules;
-	int64_t skipped;         /* records met that were stored already */
-	int proving;             /* partitions in that state */
-	bool marks;              /* the stream has marks */
-	bool ended;              /* its last line was an end mark */
+	int64_t skipped; /* records met that were stored already */
+	int proving;     /* partitions in that state */
+	bool marks;      /* the stream has marks */
+	bool ended;      /* its last line was an end mark */
 };
 
 void positions_init(struct positions *ps, struct positions_rules rules);

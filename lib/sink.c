@@ -133,7 +133,8 @@ static int commit(struct sink *s)
 
 int64_t sink_deadline(const struct sink *s)
 {
-	bool may = s->o.mode == SINK_APPEND && s->oldest_ms >= 0 && positions_may_commit(&s->positions);
+	bool may = s->o.mode == SINK_APPEND && s->oldest_ms >= 0 &&
+	    positions_may_commit(&s->positions);
 
 	return may ? s->oldest_ms + s->o.interval_ms : -1;
 }
@@ -220,7 +221,9 @@ static const char *shape_problem(struct sink *s, const struct line *l)
 {
 	if (s->o.shape != SINK_FLAT || l->payload_enc == ENC_NONE)
 		return NULL;
-	return stream_payload(&s->stream, l).type == JSON_OBJECT ? NULL : "the payload is not an object, so it cannot be flat";
+	return stream_payload(&s->stream, l).type == JSON_OBJECT
+	    ? NULL
+	    : "the payload is not an object, so it cannot be flat";
 }
 
 static struct span path_of(struct sink *s, const struct line *l)
@@ -259,7 +262,8 @@ static int store(struct sink *s, const struct line *l, struct spool_file *f)
 		s->discard = true;
 		return -1;
 	}
-	if (s->o.mode == SINK_APPEND && spool_raw_bytes(s->spool) >= s->o.size && positions_may_commit(&s->positions))
+	if (s->o.mode == SINK_APPEND && spool_raw_bytes(s->spool) >= s->o.size &&
+	    positions_may_commit(&s->positions))
 		return commit(s);
 	return 0;
 }
@@ -335,8 +339,8 @@ static int bad(struct sink *s, const struct line *l, struct span text, uint64_t 
 	if (s->o.rejects)
 		return keep_reject(s, l, text, reason);
 	if (l->kind == LINE_RECORD)
-		return fail(EXIT_DATA, "stdin: line %" PRIu64 ": %.*s/%d: offset %" PRId64 ": %s", number, (int)l->topic.n,
-		    l->topic.p, l->partition, l->offset, reason);
+		return fail(EXIT_DATA, "stdin: line %" PRIu64 ": %.*s/%d: offset %" PRId64 ": %s",
+		    number, (int)l->topic.n, l->topic.p, l->partition, l->offset, reason);
 	return fail(EXIT_DATA, "stdin: line %" PRIu64 ": %s", number, reason);
 }
 
@@ -431,7 +435,8 @@ static void warn_skipped(struct sink *s)
 			if (lake_catalog_wrote(&c, s->name, path))
 				continue;
 			warn("records for %s were skipped as stored, but the name \"%s\" never wrote there: a second "
-			     "pipeline over one topic needs a name of its own (-N)", s->skipped[i], s->name);
+			     "pipeline over one topic needs a name of its own (-N)",
+			    s->skipped[i], s->name);
 			break;
 		}
 		lake_catalog_release(&c);
@@ -457,9 +462,11 @@ int sink_end(struct sink *s, bool stopped)
 	warn_skipped(s);
 	if (s->o.mode != SINK_APPEND && !trusted) {
 		s->discard = true;
-		return stopped ? 0
-			       : fail(EXIT_DATA, "the stream has no end mark: nothing was published (was what feeds it cut "
-						 "short? use kread --marks, or --trust-eof)");
+		return stopped
+		    ? 0
+		    : fail(EXIT_DATA,
+			  "the stream has no end mark: nothing was published (was what feeds it cut "
+			  "short? use kread --marks, or --trust-eof)");
 	}
 	if (make_roots(s) < 0) {
 		s->discard = true;

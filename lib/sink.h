@@ -21,19 +21,19 @@ struct sink_options {
 	const char *name; /* NULL: the mode's */
 	enum sink_mode mode;
 	enum sink_shape shape;
-	const char *path;        /* -p: of lines that have none; NULL: such lines are bad */
-	const char **root;       /* --root: snapshots to make even when nothing comes for them */
+	const char *path;  /* -p: of lines that have none; NULL: such lines are bad */
+	const char **root; /* --root: snapshots to make even when nothing comes for them */
 	size_t roots;
 	bool rejects;            /* -r */
 	const char *reject_path; /* "_rejects" */
 	bool acks;               /* -a: to stdout */
 	bool trust_eof, allow_gap, recreated;
-	int gzip_level;          /* 0: plain */
+	int gzip_level; /* 0: plain */
 	int threads;
-	int64_t interval_ms;     /* -i */
-	int64_t size;            /* --size: raw bytes */
-	int64_t timeout_ms;      /* for the lake's lock */
-	int64_t roll_bytes;      /* 0: the lake's default */
+	int64_t interval_ms; /* -i */
+	int64_t size;        /* --size: raw bytes */
+	int64_t timeout_ms;  /* for the lake's lock */
+	int64_t roll_bytes;  /* 0: the lake's default */
 };
 
 struct sink_counts {

@@ -155,7 +155,8 @@ static int drain(struct spool *s, struct spool_file *f)
 
 static int by_size(const void *a, const void *b)
 {
-	const struct spool_file *x = *(struct spool_file *const *)a, *y = *(struct spool_file *const *)b;
+	const struct spool_file *x = *(struct spool_file *const *)a,
+				*y = *(struct spool_file *const *)b;
 
 	return (x->raw.cap < y->raw.cap) - (x->raw.cap > y->raw.cap);
 }

@@ -27,13 +27,13 @@ struct spool;
 /* One path of this window. */
 struct spool_file {
 	struct span path;
-	struct buf raw;        /* lines on their way: append here, then call spool_added */
+	struct buf raw; /* lines on their way: append here, then call spool_added */
 	struct lake_file file;
 	/* internal */
-	bool ignored;          /* the caller's: drop what comes for this path */
+	bool ignored; /* the caller's: drop what comes for this path */
 	char *path_text;
-	int fd;                /* -1: not open */
-	size_t counted;        /* of raw.cap in the spool's total */
+	int fd;                                       /* -1: not open */
+	size_t counted;                               /* of raw.cap in the spool's total */
 	struct spool_file *hash_next, *newer, *older; /* open descriptors, by last use */
 };
 

@@ -125,7 +125,8 @@ int stream_want(struct stream *s, const char *path)
 		for (int i = 0; i < w.steps; i++)
 			free(w.step[i]);
 		free(w.step);
-		return fail(EXIT_USAGE, "\"%s\" is not a payload path like .city or .user.country", path);
+		return fail(EXIT_USAGE, "\"%s\" is not a payload path like .city or .user.country",
+		    path);
 	}
 	s->want = xrealloc(s->want, (size_t)(s->wants + 1) * sizeof(*s->want));
 	s->want[s->wants] = w;
@@ -218,7 +219,8 @@ static enum member which_member(struct span key, bool escaped, enum member guess
 	for (unsigned i = 0; i < M_COUNT; i++) {
 		enum member m = (guess + i) % M_COUNT;
 
-		if (span_eq(key, member_name[m]) || (escaped && json_key_is(key, true, member_name[m].p)))
+		if (span_eq(key, member_name[m]) ||
+		    (escaped && json_key_is(key, true, member_name[m].p)))
 			return m;
 	}
 	return M_COUNT;
@@ -274,7 +276,8 @@ static int read_int(const struct found *f, enum member m, int64_t min, int64_t m
 
 	if (v->type == JSON_NUMBER && json_int64(v->raw, out) == 0 && *out >= min && *out <= max)
 		return 0;
-	return fail(EXIT_DATA, "\"%s\" is not a whole number from %" PRId64 " on", member_name[m].p, min);
+	return fail(EXIT_DATA, "\"%s\" is not a whole number from %" PRId64 " on", member_name[m].p,
+	    min);
 }
 
 /* topic, partition and offset, as far as they are there and right. 0 when all three are. */
@@ -379,7 +382,9 @@ static int read_bare(struct stream *s, const struct found *f, struct line *l)
 
 	if (f->value[M_PAYLOAD].type != JSON_NONE && (topic || partition || offset))
 		return fail(EXIT_DATA, "an object with payload but without %s (did a filter drop it?)",
-		    !topic ? "topic" : !partition ? "partition" : "offset");
+		    !topic           ? "topic"
+			: !partition ? "partition"
+				     : "offset");
 	if (f->value[M_PAYLOAD].type != JSON_NONE && l->path.type != JSON_NONE) {
 		l->payload = f->value[M_PAYLOAD];
 		return 0;
@@ -413,9 +418,9 @@ static int read_last(struct json *j, struct line *l)
 	l->has_last = true;
 	l->last_offset = l->last_ts = -1;
 	while ((r = json_member(j, &key, &escaped)) > 0) {
-		if (json_key_is(key, escaped, "offset") ? mark_int(j, &l->last_offset) < 0
-		    : json_key_is(key, escaped, "ts")   ? mark_int(j, &l->last_ts) < 0
-							: json_value(j, &v) < 0)
+		if (json_key_is(key, escaped, "offset")   ? mark_int(j, &l->last_offset) < 0
+			: json_key_is(key, escaped, "ts") ? mark_int(j, &l->last_ts) < 0
+							  : json_value(j, &v) < 0)
 			return -1;
 	}
 	return 0;
@@ -424,8 +429,8 @@ static int read_last(struct json *j, struct line *l)
 static enum mark_kind mark_kind(struct span raw)
 {
 	return span_is(raw, "\"position\"") ? MARK_POSITION
-	     : span_is(raw, "\"start\"")    ? MARK_START
-	     : span_is(raw, "\"end\"")      ? MARK_END
+	    : span_is(raw, "\"start\"")     ? MARK_START
+	    : span_is(raw, "\"end\"")       ? MARK_END
 					    : MARK_UNKNOWN;
 }
 
@@ -551,8 +556,8 @@ struct json_value stream_payload(struct stream *s, const struct line *l)
 }
 
 /* The text or the bytes that a marked (or key) string stands for. */
-static int string_bytes(const struct json_value *v, enum enc enc, const char *what, struct buf *scratch,
-    struct span *out)
+static int string_bytes(const struct json_value *v, enum enc enc, const char *what,
+    struct buf *scratch, struct span *out)
 {
 	struct buf decoded = BUF_INIT;
 

@@ -18,7 +18,7 @@ enum line_kind { LINE_RECORD, LINE_MARK, LINE_BARE };
 
 /* How a key or payload is embedded: the value of payload_enc / key_enc. */
 enum enc {
-	ENC_PLAIN,  /* no marker. payload: the JSON value itself; key: text in a string, null, or decoded by -s */
+	ENC_PLAIN, /* no marker. payload: the JSON value itself; key: text in a string, null, or decoded by -s */
 	ENC_UTF8,   /* text in a string */
 	ENC_BASE64, /* bytes */
 	ENC_NONE,   /* payload only: a tombstone */
@@ -28,7 +28,7 @@ enum mark_kind { MARK_START, MARK_POSITION, MARK_END, MARK_UNKNOWN };
 
 struct line {
 	enum line_kind kind;
-	struct span text;      /* the object, without blanks around it */
+	struct span text; /* the object, without blanks around it */
 
 	/* records, and marks but for MARK_END; topic of marks and records: decoded text */
 	struct span topic;
@@ -36,16 +36,16 @@ struct line {
 	int64_t offset;
 
 	/* records; bare objects have only path (and then payload, when it is {"path","payload"}) */
-	struct json_value path;    /* type JSON_NONE: absent; else a string */
-	struct span path_cut;      /* the bytes of text to leave out to be rid of the member path */
-	int paths;                 /* how many members path there are: the cut removes the last one only */
+	struct json_value path; /* type JSON_NONE: absent; else a string */
+	struct span path_cut;   /* the bytes of text to leave out to be rid of the member path */
+	int paths; /* how many members path there are: the cut removes the last one only */
 	struct json_value payload; /* JSON_NONE in a bare object that is its own payload */
 	struct json_value key, headers, window; /* JSON_NONE: absent */
 	enum enc payload_enc, key_enc;
 	bool has_ts;
-	int64_t ts;                /* ms since the epoch; valid when has_ts */
+	int64_t ts; /* ms since the epoch; valid when has_ts */
 	struct json_value tstype;
-	bool kcat;                 /* a line of kcat -J: payload is text, or null for a tombstone */
+	bool kcat; /* a line of kcat -J: payload is text, or null for a tombstone */
 
 	/* marks */
 	enum mark_kind mark;
@@ -56,9 +56,9 @@ struct line {
 
 /* A payload path such as .user.country that the caller wants to see. */
 struct stream_want {
-	char **step;              /* the names, unescaped */
+	char **step; /* the names, unescaped */
 	int steps;
-	struct json_value value;  /* JSON_NONE: not there; valid until the next stream_parse */
+	struct json_value value; /* JSON_NONE: not there; valid until the next stream_parse */
 };
 
 struct stream {

@@ -143,8 +143,8 @@ static int check(const struct options *o)
 		return (int)report();
 	r = lake_check(o->sink.dir, &c);
 	progress_figures(&p, (uint64_t)c.records, (uint64_t)c.bytes, figures, sizeof(figures));
-	say("%" PRId64 " commits, %" PRId64 " files, %" PRId64 " records verified; %s", c.commits, c.files, c.records,
-	    figures);
+	say("%" PRId64 " commits, %" PRId64 " files, %" PRId64 " records verified; %s", c.commits,
+	    c.files, c.records, figures);
 	return r < 0 ? (int)report() : EXIT_DONE;
 }
 
@@ -185,9 +185,9 @@ static void summary(const struct sink *s, const struct progress *p)
 	char figures[128];
 
 	progress_figures(p, c.in, (uint64_t)c.bytes, figures, sizeof(figures));
-	say("%" PRIu64 " records in, %" PRIu64 " stored, %" PRIu64 " skipped, %" PRIu64 " rejected; %" PRIu64
-	    " files in %" PRIu64 " commits; %s", c.in, c.stored, c.skipped + c.ignored, c.rejected, c.files, c.commits,
-	    figures);
+	say("%" PRIu64 " records in, %" PRIu64 " stored, %" PRIu64 " skipped, %" PRIu64
+	    " rejected; %" PRIu64 " files in %" PRIu64 " commits; %s",
+	    c.in, c.stored, c.skipped + c.ignored, c.rejected, c.files, c.commits, figures);
 }
 
 static int run(const struct options *o)
@@ -227,24 +227,32 @@ int main(int argc, char **argv)
 		    .help = "append (default), overwrite: each path becomes one snapshot, or ignore: leave paths that have files" },
 		{ 'w', "write", "SHAPE", OPT_CALL, &o, set_shape,
 		    .help = "record (default): the whole line; payload; flat: payload members with _topic, _partition, _offset, _ts, _key" },
-		{ 'z', "compress", "gzip[:N]", OPT_CALL, &o, set_gzip, .help = "compress with gzip, level N (6)" },
+		{ 'z', "compress", "gzip[:N]", OPT_CALL, &o, set_gzip,
+		    .help = "compress with gzip, level N (6)" },
 		{ 'j', "threads", "N", OPT_INT, &o.threads, NULL, 1, 256, "threads that compress (1)" },
 		{ 'i', "interval", "SEC", OPT_SECONDS, &o.sink.interval_ms,
 		    .help = "commit when the oldest uncommitted record is so old (60)" },
-		{ 0, "size", "SIZE", OPT_SIZE, &o.sink.size, NULL, 1, INT64_MAX, "commit at so many uncompressed bytes (1G)" },
-		{ 'N', "name", "NAME", OPT_STRING, &o.sink.name, .help = "name of this pipeline's positions (the mode)" },
+		{ 0, "size", "SIZE", OPT_SIZE, &o.sink.size, NULL, 1, INT64_MAX,
+		    "commit at so many uncompressed bytes (1G)" },
+		{ 'N', "name", "NAME", OPT_STRING, &o.sink.name,
+		    .help = "name of this pipeline's positions (the mode)" },
 		{ 'p', "path", "PATH", OPT_CALL, &o, set_path, .help = "path of lines that have none" },
 		{ 0, "root", "PATH", OPT_CALL, &o, add_root,
 		    .help = "overwrite, ignore: make an empty snapshot there when nothing came for it; may be repeated" },
-		{ 'r', "keep-rejects", NULL, OPT_FLAG, &o.sink.rejects, .help = "store bad lines under _rejects and go on" },
-		{ 0, "reject-path", "PATH", OPT_CALL, &o, set_reject_path, .help = "store them there; implies -r" },
-		{ 'a', "ack", NULL, OPT_FLAG, &o.sink.acks, .help = "print the positions of each commit when it is durable" },
+		{ 'r', "keep-rejects", NULL, OPT_FLAG, &o.sink.rejects,
+		    .help = "store bad lines under _rejects and go on" },
+		{ 0, "reject-path", "PATH", OPT_CALL, &o, set_reject_path,
+		    .help = "store them there; implies -r" },
+		{ 'a', "ack", NULL, OPT_FLAG, &o.sink.acks,
+		    .help = "print the positions of each commit when it is durable" },
 		{ 0, "trust-eof", NULL, OPT_FLAG, &o.sink.trust_eof,
 		    .help = "overwrite, ignore: publish at the end of a stream without marks" },
-		{ 0, "allow-gap", NULL, OPT_FLAG, &o.sink.allow_gap, .help = "accept a stream that starts above the position" },
+		{ 0, "allow-gap", NULL, OPT_FLAG, &o.sink.allow_gap,
+		    .help = "accept a stream that starts above the position" },
 		{ 0, "recreated", NULL, OPT_FLAG, &o.sink.recreated,
 		    .help = "the topic was made anew: begin its positions anew" },
-		{ 0, "timeout", "SEC", OPT_SECONDS, &o.sink.timeout_ms, .help = "wait so long for another writer's commit (30)" },
+		{ 0, "timeout", "SEC", OPT_SECONDS, &o.sink.timeout_ms,
+		    .help = "wait so long for another writer's commit (30)" },
 		{ 'Q', "positions", NULL, OPT_FLAG, &o.print, .help = "print the stored positions" },
 		{ 0, "check", NULL, OPT_FLAG, &o.check, .help = "verify the lake against its journal" },
 		{ 0, "repair", NULL, OPT_FLAG, &o.repair, .help = "mend the lake, then verify it" },
@@ -253,7 +261,8 @@ int main(int argc, char **argv)
 		"[-m append|overwrite|ignore] [-w record|payload|flat] [-z gzip[:N]] [-j N] [-i SEC]\n"
 		"[--size SIZE] [-N NAME] [-p PATH] [-r] [-a] DIR\n"
 		"-Q [-m MODE | -N NAME] DIR [TOPIC ...]\n--check | --repair DIR",
-		"Store a stream of records in a data lake, exactly once.", table, OPT_COUNT(table), NULL, false };
+		"Store a stream of records in a data lake, exactly once.", table, OPT_COUNT(table),
+		NULL, false };
 	int code, first = opt_parse(&tool, argc, argv, &code);
 
 	if (first < 0)
@@ -269,7 +278,7 @@ int main(int argc, char **argv)
 	if (o.check || o.repair)
 		return check(&o);
 	if (o.print)
-		return print_positions(&o, o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode), argv + first + 1,
-		    argc - first - 1);
+		return print_positions(&o, o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode),
+		    argv + first + 1, argc - first - 1);
 	return run(&o);
 }
