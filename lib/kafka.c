@@ -46,13 +46,18 @@ int kafka_config_set(void *config, const char *key_value)
 	return 0;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
 static struct span trim(struct span s)
 {
-	while (s.n > 0 && strchr(" \t\r", s.p[0])) {
+	while (s.n > 0 && is_blank(s.p[0])) {
 		s.p++;
 		s.n--;
 	}
-	while (s.n > 0 && strchr(" \t\r", s.p[s.n - 1]))
+	while (s.n > 0 && is_blank(s.p[s.n - 1]))
 		s.n--;
 	return s;
 }
