@@ -63,6 +63,19 @@ int writer_flush(struct writer *w)
 	return 0;
 }
 
+int writer_idle(struct writer *w)
+{
+	struct pollfd p = { .fd = w->fd };
+
+	if (writer_flush(w) < 0)
+		return -1;
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLERR))
+		return 0;
+	w->failed = w->broken = true;
+	errno = EPIPE;
+	return fail_errno(EXIT_IO, w->fd == STDOUT_FILENO ? "stdout" : "write");
+}
+
 int writer_close(struct writer *w)
 {
 	int result = writer_flush(w);

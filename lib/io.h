@@ -33,6 +33,9 @@ void writer_release(struct writer *w);
 int writer_flush(struct writer *w);
 int writer_close(struct writer *w); /* flush, then close(2) checked; for stdout: main's last act */
 
+/* For who has nothing to write for long: as writer_flush, and -1 (broken) too when the pipe's reader is gone. */
+int writer_idle(struct writer *w);
+
 /* For the hot path: append to w->buf with the buf_* functions, then call this once per line. */
 static inline int writer_check(struct writer *w)
 {
