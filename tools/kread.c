@@ -269,7 +269,7 @@ static int copy(struct run *r, bool *complete)
 		    (e.partition->done || e.partition->next != e.partition->marked))
 			mark_position(r, e.partition);
 		*complete = got == CONSUMER_DONE || (got == CONSUMER_RECORD && r->records == count);
-		if ((got == CONSUMER_IDLE ? writer_flush(&r->out) : writer_check(&r->out)) < 0)
+		if ((got == CONSUMER_IDLE ? writer_idle(&r->out) : writer_check(&r->out)) < 0)
 			return -1;
 		if (*complete || sig_stop())
 			return 0;
