@@ -1,0 +1,331 @@
+/*
+ * kafka, consumer, record: settings and their order, -o, error classes, and lines without a broker.
+ * The library's headers first: cmocka.h has a macro named fail.
+ */
+#include "kafka.h"
+#include "clock.h"
+#include "consumer.h"
+#include "record.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- settings ---- */
+
+static char dir[] = "/tmp/sluice-kafka-XXXXXX";
+static char file[100];
+
+static int make_dir(void **state)
+{
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(file, sizeof(file), "%s/kafka.conf", dir);
+	setenv("XDG_CONFIG_HOME", dir, 1);
+	unsetenv("SLUICE_BROKERS");
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	unlink(file);
+	return rmdir(dir);
+}
+
+static void write_file(const char *text, size_t n)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, n), n);
+	close(fd);
+}
+
+static int load(struct kafka_config *c, const char *text)
+{
+	*c = (struct kafka_config)KAFKA_CONFIG_INIT;
+	write_file(text, strlen(text));
+	kafka_config_file(c, file);
+	return kafka_config_load(c);
+}
+
+static void later_settings_replace_earlier_ones(void **state)
+{
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, ""), 0);
+	assert_string_equal(kafka_config_brokers(&c), "localhost:9092");
+	kafka_config_release(&c);
+
+	setenv("SLUICE_BROKERS", "env:1", 1);
+	assert_int_equal(load(&c, ""), 0);
+	assert_string_equal(kafka_config_brokers(&c), "env:1");
+	kafka_config_release(&c);
+
+	assert_int_equal(load(&c, "bootstrap.servers=file:1\nx=1\nx=2\n"), 0);
+	assert_string_equal(kafka_config_brokers(&c), "file:1");
+	assert_string_equal(kafka_config_get(&c, "x"), "2");
+	assert_null(kafka_config_get(&c, "y"));
+	kafka_config_release(&c);
+
+	c = (struct kafka_config)KAFKA_CONFIG_INIT;
+	write_file("bootstrap.servers=file:1\n", 25);
+	kafka_config_file(&c, file);
+	assert_int_equal(kafka_config_set(&c, "metadata.broker.list=set:1"), 0);
+	assert_int_equal(kafka_config_load(&c), 0);
+	assert_string_equal(kafka_config_brokers(&c), "set:1");
+	kafka_config_release(&c);
+
+	c = (struct kafka_config)KAFKA_CONFIG_INIT;
+	kafka_config_set(&c, "bootstrap.servers=set:1");
+	c.brokers = "option:1";
+	assert_int_equal(kafka_config_load(&c), 0);
+	assert_string_equal(kafka_config_brokers(&c), "option:1");
+	kafka_config_release(&c);
+	unsetenv("SLUICE_BROKERS");
+}
+
+static void lines_are_key_value_comments_or_blank(void **state)
+{
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, "# k=v\n\n \t \n a = b = c \r\n  # d=e\nempty=\nlast=1"), 0);
+	assert_string_equal(kafka_config_get(&c, "a"), "b = c");
+	assert_string_equal(kafka_config_get(&c, "empty"), "");
+	assert_string_equal(kafka_config_get(&c, "last"), "1");
+	assert_null(kafka_config_get(&c, "# k"));
+	assert_null(kafka_config_get(&c, "d"));
+	kafka_config_release(&c);
+}
+
+static void a_bad_line_is_named_but_not_shown(void **state)
+{
+	static const char *const bad[] = { "a=b\nhunter2\n", "a=b\n=hunter2\n",
+		"a=b\n  sasl.password hunter2" };
+	struct kafka_config c;
+	char expected[200];
+
+	snprintf(expected, sizeof(expected), "%s:2: ", file);
+	for (size_t i = 0; i < OPT_COUNT(bad); i++) {
+		assert_int_equal(load(&c, bad[i]), -1);
+		assert_int_equal(fail_code(), EXIT_CONFIG);
+		assert_memory_equal(fail_message(), expected, strlen(expected));
+		assert_null(strstr(fail_message(), "hunter2"));
+		kafka_config_release(&c);
+	}
+}
+
+static void settings_that_do_not_exist_are_refused(void **state)
+{
+	struct kafka k = { 0 };
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, "client.id=a\nsasl.pasword=hunter2\n"), 0);
+	assert_int_equal(kafka_open(&k, &c, RD_KAFKA_CONSUMER, NULL, 0), -1);
+	assert_int_equal(fail_code(), EXIT_CONFIG);
+	assert_non_null(strstr(fail_message(), ":2: sasl.pasword: there is no such setting"));
+	assert_null(strstr(fail_message(), "hunter2"));
+	kafka_config_release(&c);
+}
+
+static const char *in_use(struct kafka *k, const char *key)
+{
+	static char value[200];
+	size_t size = sizeof(value);
+
+	assert_int_equal(rd_kafka_conf_get(rd_kafka_conf(k->rk), key, value, &size), RD_KAFKA_CONF_OK);
+	return value;
+}
+
+static void fixed_settings_win_and_defaults_yield(void **state)
+{
+	const struct kafka_setting settings[] = { { "client.id", "default", false },
+		{ "socket.nagle.disable", "true", false }, { "enable.auto.commit", "false", true } };
+	struct kafka k = { 0 };
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, "client.id=mine\nenable.auto.commit=true\nbootstrap.servers=127.0.0.1:1\n"),
+	    0);
+	assert_int_equal(kafka_open(&k, &c, RD_KAFKA_CONSUMER, settings, OPT_COUNT(settings)), 0);
+	assert_string_equal(in_use(&k, "client.id"), "mine");
+	assert_string_equal(in_use(&k, "socket.nagle.disable"), "true");
+	assert_string_equal(in_use(&k, "enable.auto.commit"), "false");
+	kafka_close(&k);
+	kafka_config_release(&c);
+}
+
+static void nobody_listening_is_told_in_time(void **state)
+{
+	struct kafka k = { 0 };
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, "bootstrap.servers=127.0.0.1:1\n"), 0);
+	assert_int_equal(kafka_open(&k, &c, RD_KAFKA_CONSUMER, NULL, 0), 0);
+	assert_int_equal(kafka_metadata(&k, KAFKA_ASK_NONE, clock_mono_ms() + 500, NULL), -1);
+	assert_int_equal(fail_code(), EXIT_UNAVAILABLE);
+	assert_non_null(strstr(fail_message(), "127.0.0.1:1: no answer"));
+	assert_non_null(strstr(fail_message(), "refused"));
+	kafka_close(&k);
+	kafka_config_release(&c);
+}
+
+/* ---- errors ---- */
+
+static void errors_have_the_exit_code_of_their_kind(void **state)
+{
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__AUTHENTICATION), EXIT_PERM);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), EXIT_PERM);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), EXIT_CONFIG);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE), EXIT_DATA);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__BAD_MSG), EXIT_DATA);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__TRANSPORT), EXIT_UNAVAILABLE);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__SSL), EXIT_UNAVAILABLE);
+	assert_true(kafka_transient(RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION));
+	assert_true(kafka_transient(RD_KAFKA_RESP_ERR__TRANSPORT));
+	assert_false(kafka_transient(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
+	assert_false(kafka_transient(RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE));
+}
+
+/* ---- -o ---- */
+
+static void expect_start(const char *arg, enum start_kind kind, int64_t n)
+{
+	struct consumer_start s = { 0 };
+
+	assert_int_equal(consumer_start_parse(&s, arg), 0);
+	assert_int_equal(s.kind, kind);
+	assert_int_equal(s.n, n);
+	assert_false(s.has_stop);
+}
+
+static void starts_are_parsed(void **state)
+{
+	static const char *const bad[] = { "", "x", "s@", "s@x", "e@", "1x", "--1", "stored",
+		"9223372036854775808", "s@-1", "@1" };
+	struct consumer_start s = { 0 };
+
+	expect_start("beginning", START_BEGINNING, 0);
+	expect_start("end", START_END, 0);
+	expect_start("0", START_OFFSET, 0);
+	expect_start("9223372036854775807", START_OFFSET, INT64_MAX);
+	expect_start("-10", START_TAIL, 10);
+	expect_start("s@0", START_TIME, 0);
+	expect_start("s@1795234200123", START_TIME, 1795234200123);
+	expect_start("s@2026-11-21T04:10:00.123Z", START_TIME, 1795234200123);
+	assert_int_equal(consumer_start_parse(&s, "-5"), 0);
+	assert_int_equal(consumer_start_parse(&s, "e@1970-01-01T00:00:01Z"), 0);
+	assert_int_equal(s.kind, START_TAIL);
+	assert_true(s.has_stop);
+	assert_int_equal(s.stop_ms, 1000);
+	for (size_t i = 0; i < OPT_COUNT(bad); i++) {
+		assert_int_equal(consumer_start_parse(&s, bad[i]), -1);
+		assert_int_equal(fail_code(), EXIT_USAGE);
+	}
+}
+
+/* ---- lines ---- */
+
+static void expect_line(const struct record *r, bool exact, const char *rest)
+{
+	struct buf prefix = BUF_INIT, line = BUF_INIT, expected = BUF_INIT;
+
+	record_prefix(&prefix, "T", 3);
+	record_line(&line, buf_span(&prefix), r, exact);
+	buf_addf(&expected, "{\"topic\":\"T\",\"partition\":3,\"offset\":%lld%s}\n",
+	    (long long)r->offset, rest);
+	assert_string_equal(buf_cstr(&line), buf_cstr(&expected));
+	buf_release(&prefix);
+	buf_release(&line);
+	buf_release(&expected);
+}
+
+static void expect_payload(const char *payload, size_t n, bool exact, const char *rest)
+{
+	/* An allocation of exactly its size, so that the sanitizer sees a read beyond it. */
+	char *copy = xmalloc(n);
+	struct record r = { .payload = { copy, n } };
+	char with_key[1000];
+
+	memcpy(copy, payload, n);
+	snprintf(with_key, sizeof(with_key), ",\"key\":null,%s", rest);
+	expect_line(&r, exact, with_key);
+	free(copy);
+}
+
+static void payloads_are_embedded_or_marked(void **state)
+{
+	expect_payload("{\"a\":1.50}", 10, false, "\"payload\":{\"a\":1.50}");
+	expect_payload("{\"a\":1.50}", 10, true, "\"payload\":{\"a\":1.50}");
+	expect_payload("[1,\r\n2]", 7, false, "\"payload\":[1,  2]");
+	expect_payload("[1,\r\n2]", 7, true, "\"payload_enc\":\"utf8\",\"payload\":\"[1,\\r\\n2]\"");
+	expect_payload(" [1]\n", 5, false, "\"payload\":[1]");
+	expect_payload(" [1]\n", 5, true, "\"payload_enc\":\"utf8\",\"payload\":\" [1]\\n\"");
+	expect_payload("", 0, false, "\"payload_enc\":\"utf8\",\"payload\":\"\"");
+	expect_payload("a\"b", 3, false, "\"payload_enc\":\"utf8\",\"payload\":\"a\\\"b\"");
+	expect_payload("1\0", 2, false, "\"payload_enc\":\"base64\",\"payload\":\"MQA=\"");
+	expect_payload("\xff", 1, false, "\"payload_enc\":\"base64\",\"payload\":\"/w==\"");
+}
+
+static void escapes_longer_than_base64_become_base64(void **state)
+{
+	/* base64 of 6 bytes takes 8: two escapes of two characters fit, three do not. */
+	expect_payload("ab\t\tcd", 6, false, "\"payload_enc\":\"utf8\",\"payload\":\"ab\\t\\tcd\"");
+	expect_payload("ab\t\t\td", 6, false, "\"payload_enc\":\"base64\",\"payload\":\"YWIJCQlk\"");
+}
+
+static void a_null_is_no_empty_value(void **state)
+{
+	struct record r = { .offset = INT64_MAX };
+
+	expect_line(&r, false, ",\"key\":null,\"payload_enc\":\"none\",\"payload\":null");
+	r.key = SPAN("");
+	r.payload = SPAN("null");
+	expect_line(&r, false, ",\"key\":\"\",\"payload\":null");
+}
+
+static void times_and_headers(void **state)
+{
+	struct record r = { .tstype = RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME,
+		.ts = -1,
+		.payload = SPAN("1") };
+	rd_kafka_headers_t *h = rd_kafka_headers_new(4);
+
+	expect_line(&r, false, ",\"tstype\":\"logappend\",\"ts\":-1,\"key\":null,\"payload\":1");
+	r.tstype = RD_KAFKA_TIMESTAMP_CREATE_TIME;
+	r.ts = 1795234200123;
+	r.headers = h;
+	expect_line(&r, false,
+	    ",\"tstype\":\"create\",\"ts\":1795234200123,\"key\":null,\"payload\":1");
+	rd_kafka_header_add(h, "a", -1, "1", 1);
+	rd_kafka_header_add(h, "a", -1, NULL, 0);
+	rd_kafka_header_add(h, "\xff", 1, "\xfe", 1);
+	rd_kafka_header_add(h, "", 0, "", 0);
+	expect_line(&r, false,
+	    ",\"tstype\":\"create\",\"ts\":1795234200123,"
+	    "\"headers\":[\"a\",\"1\",\"a\",null,{\"base64\":\"/w==\"},{\"base64\":\"/g==\"},\"\",\"\"],\"key\":null,\"payload\":1");
+	rd_kafka_headers_destroy(h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(later_settings_replace_earlier_ones),
+		cmocka_unit_test(lines_are_key_value_comments_or_blank),
+		cmocka_unit_test(a_bad_line_is_named_but_not_shown),
+		cmocka_unit_test(settings_that_do_not_exist_are_refused),
+		cmocka_unit_test(fixed_settings_win_and_defaults_yield),
+		cmocka_unit_test(nobody_listening_is_told_in_time),
+		cmocka_unit_test(errors_have_the_exit_code_of_their_kind),
+		cmocka_unit_test(starts_are_parsed),
+		cmocka_unit_test(payloads_are_embedded_or_marked),
+		cmocka_unit_test(escapes_longer_than_base64_become_base64),
+		cmocka_unit_test(a_null_is_no_empty_value),
+		cmocka_unit_test(times_and_headers),
+	};
+
+	return cmocka_run_group_tests_name("kafka", tests, make_dir, remove_dir);
+}
