@@ -473,8 +473,11 @@ int json_value(struct json *j, struct json_value *v)
 
 	v->type = json_peek(j);
 	v->escaped = false;
-	if (j->why || !(p = skip(j, j->p, &v->escaped)))
+	p = j->why ? NULL : skip(j, j->p, &v->escaped);
+	if (!p) {
+		v->type = JSON_NONE;
 		return -1;
+	}
 	v->raw = (struct span){ j->p, (size_t)(p - j->p) };
 	j->p = p;
 	return 0;

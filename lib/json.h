@@ -56,7 +56,7 @@ void json_init(struct json *j, const char *p, size_t n);
 /* Skips white space and tells what comes next, by its first byte only. */
 enum json_type json_peek(struct json *j);
 
-/* Validates and passes one whole value, whatever it is. 0, or -1 with j->why. */
+/* Validates and passes one whole value, whatever it is. 0, or -1 with j->why and v->type JSON_NONE. */
 int json_value(struct json *j, struct json_value *v);
 
 /* Opens the object or array that json_peek announced. 0 or -1 (also: not a container, too deep). */

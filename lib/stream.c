@@ -229,12 +229,12 @@ static enum member which_member(struct span key, bool escaped, enum member guess
 /* Notes which bytes to drop to be rid of the member that ends at `end`: with one comma of its own. */
 static void note_cut(struct line *l, const char *start, const char *end, bool first)
 {
-	const char *p = end;
+	const char *p = end, *line_end = l->text.p + l->text.n;
 
 	if (first) {
-		while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')
+		while (p < line_end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
 			p++;
-		if (*p == ',')
+		if (p < line_end && *p == ',')
 			end = p + 1;
 	}
 	l->path_cut = (struct span){ start, (size_t)(end - start) };

@@ -21,8 +21,8 @@ static const char *show(struct span text)
 	for (size_t i = 0; i < text.n && n + 5 < sizeof(shown); i++) {
 		unsigned char c = (unsigned char)text.p[i];
 
-		n += (size_t)snprintf(
-		    shown + n, sizeof(shown) - n, c < 0x20 || c > 0x7e ? "\\x%02x" : "%c", c);
+		n += (size_t)snprintf(shown + n, sizeof(shown) - n,
+		    c < 0x20 || c > 0x7e ? "\\x%02x" : "%c", c);
 	}
 	shown[n] = '\0';
 	return shown;
@@ -57,8 +57,7 @@ static void a_text_is_one_value(void **state)
 	static const struct span texts[] = { SPAN(""), SPAN(" "), SPAN("\n"), SPAN("1 2"),
 		SPAN("{}{}"), SPAN("[] 1"), SPAN("\"a\"\"b\""), SPAN("null,"), SPAN(",null"),
 		SPAN("[]]"), SPAN("{}}"), SPAN("1]"), SPAN("nullnull"), SPAN("[],"), SPAN("\"a\"x"),
-		SPAN("{} #"), SPAN("1 // one"), SPAN("/**/1"), SPAN("[1]\0"), SPAN("\0"),
-		SPAN("1\0") };
+		SPAN("{} #"), SPAN("1 // one"), SPAN("/**/1"), SPAN("[1]\0"), SPAN("\0"), SPAN("1\0") };
 
 	assert_verdicts(texts, COUNT(texts), false);
 }
@@ -106,6 +105,17 @@ static void numbers_of_no_other_form(void **state)
 		     "2") };
 
 	assert_verdicts(texts, COUNT(texts), false);
+}
+
+static void between_digits_only_what_makes_a_number(void **state)
+{
+	for (int c = 0; c < 256; c++) {
+		char digits[] = { '[', '1', (char)c, '5', ']' };
+		char exponent[] = { '[', '1', 'e', (char)c, '5', ']' };
+
+		assert_verdict((struct span){ digits, 5 }, c != 0 && strchr("0123456789.eE,", c));
+		assert_verdict((struct span){ exponent, 6 }, c != 0 && strchr("0123456789+-", c));
+	}
 }
 
 static void arrays(void **state)
@@ -187,14 +197,14 @@ static void strings_and_their_escapes(void **state)
 static void lone_surrogates_are_rejected(void **state)
 {
 	static const struct span texts[] = { SPAN("\"\\ud800\""), SPAN("\"\\udbff\""),
-		SPAN("\"\\udc00\""), SPAN("\"\\udfff\""), SPAN("\"\\ud83dx\""),
-		SPAN("\"\\ud83d\\n\""), SPAN("\"\\ud83d\\u0041\""), SPAN("\"\\ud83d\\ud83d\""),
-		SPAN("\"\\ude00\\ud83d\""), SPAN("\"\\ud83d\\ue000\""), SPAN("\"\\ud83d\\udbff\""),
-		SPAN("\"\\ud83d\\ud83d\\ude00\""), SPAN("\"\\ud83d\\ude0\""),
-		SPAN("\"\\ud83d\\u\""), SPAN("\"\\ud83d\\"), SPAN("\"\\ud83d\\u"),
-		SPAN("\"\\ud83d\\ude00\\ude00\""), SPAN("\"\\ud83d\\\\ude00\""),
-		SPAN("\"\\ud83d\\xde00\""), SPAN("\"\\ud83d/ude00\""), SPAN("\"\\ud83d\\udeg0\""),
-		SPAN("[\"\\uDEAD\"]") };
+		SPAN("\"\\udc00\""), SPAN("\"\\udc00\\udc00\""), SPAN("\"\\udfff\\udc00\""),
+		SPAN("\"\\udfff\""), SPAN("\"\\ud83dx\""), SPAN("\"\\ud83d\\n\""),
+		SPAN("\"\\ud83d\\u0041\""), SPAN("\"\\ud83d\\ud83d\""), SPAN("\"\\ude00\\ud83d\""),
+		SPAN("\"\\ud83d\\ue000\""), SPAN("\"\\ud83d\\udbff\""),
+		SPAN("\"\\ud83d\\ud83d\\ude00\""), SPAN("\"\\ud83d\\ude0\""), SPAN("\"\\ud83d\\u\""),
+		SPAN("\"\\ud83d\\"), SPAN("\"\\ud83d\\u"), SPAN("\"\\ud83d\\ude00\\ude00\""),
+		SPAN("\"\\ud83d\\\\ude00\""), SPAN("\"\\ud83d\\xde00\""), SPAN("\"\\ud83d/ude00\""),
+		SPAN("\"\\ud83d\\udeg0\""), SPAN("[\"\\uDEAD\"]") };
 
 	assert_verdicts(texts, COUNT(texts), false);
 }
@@ -204,8 +214,7 @@ static void utf8_must_be_well_formed(void **state)
 	static const struct span good[] = { SPAN("\"\xc2\x80\xdf\xbf\""),
 		SPAN("\"\xe0\xa0\x80\xef\xbf\xbf\""), SPAN("\"\xed\x9f\xbf\xee\x80\x80\""),
 		SPAN("\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\""), SPAN("\"\xef\xbb\xbf\""),
-		SPAN("\"\xe2\x80\xa8\xe2\x80\xa9\""), SPAN("\"\xc2\x85\""),
-		SPAN("\"\xef\xb7\x90\""),
+		SPAN("\"\xe2\x80\xa8\xe2\x80\xa9\""), SPAN("\"\xc2\x85\""), SPAN("\"\xef\xb7\x90\""),
 		SPAN("\"na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80\"") };
 	static const struct span bad[] = { SPAN("\"\x80\""), SPAN("\"\xbf\""), SPAN("\"\xc3\""),
 		SPAN("\"\xc3x\""), SPAN("\"\xc0\xaf\""), SPAN("\"\xc1\xbf\""),
@@ -235,9 +244,8 @@ static void no_other_encodings_and_no_byte_order_mark(void **state)
 
 static void white_space_is_the_four_bytes(void **state)
 {
-	assert_verdict(
-	    (struct span)SPAN(
-		" \t\n\r[ \t\n\r1 \t\n\r, \t\n\r{ \t\n\r\"a\" \t\n\r: \t\n\r2 \t\n\r} \t\n\r] \t\n\r"),
+	assert_verdict((struct span)SPAN(
+			   " \t\n\r[ \t\n\r1 \t\n\r, \t\n\r{ \t\n\r\"a\" \t\n\r: \t\n\r2 \t\n\r} \t\n\r] \t\n\r"),
 	    true);
 	for (int c = 0; c < 256; c++) {
 		char text[] = { '[', (char)c, '1', ']' };
@@ -254,10 +262,8 @@ static void numbers_have_no_limits(void **state)
 		SPAN("1e9999"), SPAN("-1e+9999"), SPAN("1e-9999"),
 		SPAN("0e99999999999999999999999999"), SPAN("123123e100000000000000000000000"),
 		SPAN("1.7976931348623159e308"), SPAN("-5e-325"),
-		SPAN(
-		    "100000000000000000000000000000000000000000000000000000000000000000000000000000000000000"),
-		SPAN(
-		    "0.100000000000000000000000000000000000000000000000000000000000000000000000000000000000")
+		SPAN("100000000000000000000000000000000000000000000000000000000000000000000000000000000000000"),
+		SPAN("0.100000000000000000000000000000000000000000000000000000000000000000000000000000000000")
 	};
 	char *digits = malloc(100000);
 
@@ -272,8 +278,8 @@ static void numbers_have_no_limits(void **state)
 	free(digits);
 }
 
-static struct span nested(
-    struct buf *b, int depth, const char *open, const char *inner, const char *close)
+static struct span nested(struct buf *b, int depth, const char *open, const char *inner,
+    const char *close)
 {
 	buf_clear(b);
 	for (int i = 0; i < depth; i++)
@@ -327,10 +333,9 @@ static const struct span whole[] = {
 	SPAN("\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""), SPAN("[null,true,false,-0.5e+10,\"x\"]"),
 	SPAN("{\"a\":1,\"b\":[1,2,{\"c\":\"d\"}],\"e\":null}"),
 	SPAN(" \t\r\n{ \"a\" : 1 ,\n\t\"b\" : [ ]\n}"),
-	SPAN(
-	    "{\"topic\":\"TX\",\"partition\":0,\"offset\":42,\"tstype\":\"create\",\"ts\":1763697600123,"
-	    "\"headers\":[\"trace\",\"a1\",\"k\",null],\"key\":\"U000123\",\"payload\":{\"transaction_id\":\"T1\","
-	    "\"amount\":12.50,\"city\":\"Saint-\xc3\x89tienne\",\"note\":\"a \\\"quoted\\\" \\u00e9 word\"}}")
+	SPAN("{\"topic\":\"TX\",\"partition\":0,\"offset\":42,\"tstype\":\"create\",\"ts\":1763697600123,"
+	     "\"headers\":[\"trace\",\"a1\",\"k\",null],\"key\":\"U000123\",\"payload\":{\"transaction_id\":\"T1\","
+	     "\"amount\":12.50,\"city\":\"Saint-\xc3\x89tienne\",\"note\":\"a \\\"quoted\\\" \\u00e9 word\"}}")
 };
 
 static void every_truncation_is_rejected(void **state)
@@ -433,6 +438,23 @@ static void a_value_is_the_exact_bytes(void **state)
 		assert_ptr_equal(j.p, v.raw.p + v.raw.n);
 		if (v.type == JSON_STRING)
 			assert_int_equal(v.escaped, cases[i].escaped);
+	}
+}
+
+static void a_value_that_is_wrong_is_none(void **state)
+{
+	static const struct span texts[] = { SPAN("\"cut"), SPAN("[1"), SPAN("{\"a\":"),
+		SPAN("nul"), SPAN("-"), SPAN("") };
+
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct json_value v = { .type = JSON_STRING };
+		struct json j = scan(texts[i]);
+
+		assert_int_equal(json_value(&j, &v), -1);
+		assert_int_equal(v.type, JSON_NONE);
+		v.type = JSON_STRING;
+		assert_int_equal(json_value(&j, &v), -1);
+		assert_int_equal(v.type, JSON_NONE);
 	}
 }
 
@@ -548,8 +570,8 @@ static void pulling_agrees_with_skipping(void **state)
 			    walk_text((struct span){ place(where, bad[i].p, bad[i].n), bad[i].n }));
 	for (size_t i = 0; i < COUNT(whole); i++)
 		for (size_t n = 0; n <= whole[i].n; n++)
-			assert_int_equal(
-			    walk_text((struct span){ place(PLACE_AT_END, whole[i].p, n), n }),
+			assert_int_equal(walk_text(
+					     (struct span){ place(PLACE_AT_END, whole[i].p, n), n }),
 			    n == whole[i].n);
 	for (int depth = 98; depth <= 102; depth++) {
 		assert_int_equal(walk_text(nested(&b, depth, "[", "", "]")), depth <= 100);
@@ -632,6 +654,43 @@ static void an_error_names_the_byte_and_stays(void **state)
 		assert_int_equal(json_finish(&j), -1);
 		assert_ptr_equal(j.why, why);
 		assert_int_equal(j.p - cases[i].text.p, cases[i].at);
+	}
+}
+
+static void an_error_says_why(void **state)
+{
+	static const struct {
+		struct span text;
+		const char *why;
+	} cases[] = {
+		{ SPAN("[1 2]"), "expected , or ]" },
+		{ SPAN("{\"a\":1 2}"), "expected , or }" },
+		{ SPAN("{\"a\":[1}"), "expected , or ]" },
+		{ SPAN("{\"a\" 1}"), "expected a colon" },
+		{ SPAN("{1:1}"), "expected a member name in quotes" },
+		{ SPAN("[x]"), "expected a value" },
+		{ SPAN("[nul]"), "expected a value" },
+		{ SPAN("[-]"), "expected a digit" },
+		{ SPAN("\"\x80\""), "invalid UTF-8" },
+		{ SPAN("\"\n\""), "control character in a string" },
+		{ SPAN("\"\\ud800\""), "unpaired surrogate" },
+		{ SPAN("\"\\q\""), "no such escape sequence" },
+		{ SPAN("[1"), "the text ends too early" },
+		{ SPAN("\"a"), "the text ends too early" },
+		{ SPAN(""), "the text ends too early" },
+		{ SPAN("1 2"), "more text after the value" },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct json skipped = scan(cases[i].text), pulled = scan(cases[i].text);
+		struct json_value v;
+
+		if (json_value(&skipped, &v) == 0)
+			json_finish(&skipped);
+		if (walk(&pulled))
+			json_finish(&pulled);
+		assert_string_equal(skipped.why, cases[i].why);
+		assert_string_equal(pulled.why, cases[i].why);
 	}
 }
 
@@ -753,11 +812,11 @@ static void unescape_decodes_every_escape(void **state)
 
 	for (size_t i = 0; i < COUNT(cases); i++)
 		for (enum place where = 0; where < PLACES; where++)
-			assert_true(span_eq(
-			    unescaped(
-				&b, (struct span){ place(where, cases[i].text.p, cases[i].text.n),
-					cases[i].text.n }),
-			    cases[i].expected));
+			assert_true(
+			    span_eq(unescaped(&b,
+					(struct span){ place(where, cases[i].text.p, cases[i].text.n),
+					    cases[i].text.n }),
+				cases[i].expected));
 	buf_release(&b);
 }
 
@@ -924,8 +983,8 @@ int main(void)
 		cmocka_unit_test(a_text_is_one_value),
 		cmocka_unit_test(only_the_three_literals_in_lower_case),
 		cmocka_unit_test(numbers_of_every_form), cmocka_unit_test(numbers_of_no_other_form),
-		cmocka_unit_test(arrays), cmocka_unit_test(objects),
-		cmocka_unit_test(strings_and_their_escapes),
+		cmocka_unit_test(between_digits_only_what_makes_a_number), cmocka_unit_test(arrays),
+		cmocka_unit_test(objects), cmocka_unit_test(strings_and_their_escapes),
 		cmocka_unit_test(lone_surrogates_are_rejected),
 		cmocka_unit_test(utf8_must_be_well_formed),
 		cmocka_unit_test(no_other_encodings_and_no_byte_order_mark),
@@ -937,12 +996,13 @@ int main(void)
 		cmocka_unit_test(every_tail_of_a_container_is_rejected),
 		cmocka_unit_test(peek_tells_the_type_by_the_first_byte),
 		cmocka_unit_test(a_value_is_the_exact_bytes),
+		cmocka_unit_test(a_value_that_is_wrong_is_none),
 		cmocka_unit_test(members_come_in_order_with_repetitions),
 		cmocka_unit_test(elements_and_members_nest),
 		cmocka_unit_test(pulling_agrees_with_skipping),
 		cmocka_unit_test(depth_counts_what_was_entered_and_what_is_skipped),
 		cmocka_unit_test(an_error_names_the_byte_and_stays),
-		cmocka_unit_test(enter_wants_a_container),
+		cmocka_unit_test(an_error_says_why), cmocka_unit_test(enter_wants_a_container),
 		cmocka_unit_test(finish_wants_nothing_but_white_space),
 		cmocka_unit_test(breaks_are_raw_line_breaks_between_tokens),
 		cmocka_unit_test(breaks_are_seen_by_every_pull_function),

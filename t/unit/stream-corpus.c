@@ -1,0 +1,5 @@
+/* The fuzzer's invariants of stream on its seeds and on all that it ever found. */
+#include "../fuzz/stream.c"
+
+#define CORPUS "t/fuzz/stream"
+#include "corpus.h"
