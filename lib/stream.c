@@ -207,6 +207,17 @@ static int scan_payload(struct stream *s, struct json *j, struct json_value *v)
 	return 0;
 }
 
+/* A payload's levels are counted from the payload on: in the line there is one more around it. */
+static int scan_member_payload(struct stream *s, struct json *j, struct json_value *v)
+{
+	int r;
+
+	j->depth--;
+	r = scan_payload(s, j, v);
+	j->depth++;
+	return r;
+}
+
 /* ---- one line ---- */
 
 static int bad_json(const struct json *j, struct span text)
@@ -257,7 +268,7 @@ static int scan_line(struct stream *s, struct json *j, struct line *l, struct fo
 		enum member m = which_member(key, escaped, guess);
 		struct json_value unknown;
 
-		if (m == M_PAYLOAD ? scan_payload(s, j, &f->value[m]) < 0
+		if (m == M_PAYLOAD ? scan_member_payload(s, j, &f->value[m]) < 0
 				   : json_value(j, m == M_COUNT ? &unknown : &f->value[m]) < 0)
 			return -1;
 		if (m == M_PATH)
