@@ -85,7 +85,8 @@ sub all_kinds
 		'{"a":"\ud800"}', 'é', '"quoted"', join('', map { chr } 0 .. 255), $large);
 	my @headers = ([], [ [ 'a', '1' ] ], [ [ 'a', undef ], [ 'b', '' ], [ 'a', "\xff\0" ], [ 'a', 'é' ] ], [ [ '', 'x' ] ]);
 	my @times = (1, 1_000, 1_763_697_600_123, 253_402_300_799_999);
-	my (@rows, $n);
+	my @rows;
+	my $n = 0;
 
 	for my $value (@bytes) {
 		for my $key ($value && length $value > 1000 ? () : @bytes[ 0 .. $#bytes - 1 ], 'k') {
@@ -377,7 +378,7 @@ subtest 'a broker that dies and comes back has each record once, in order' => su
 	my $r = finish($p, 150);
 	is $r->{exit}, 0 or diag $r->{err};
 	my @got = map { json(decode_base64($_->{value}))->{n} } @{ kt(dump => topic => 'BACK', on => $kafka->brokers) };
-	is "@got", join(' ', 1 .. $n);
+	is "@got", join(" ", 1 .. $n), "all, once, in order";
 };
 
 subtest 'a broker that does not come back: 69, and how many are not acknowledged' => sub {
