@@ -16,6 +16,12 @@
 #define READ_BYTES  ((size_t)128 << 10)
 #define WRITE_BYTES ((size_t)256 << 10)
 
+/* zlib counts in unsigned int. */
+static uInt at_most_1g(size_t n)
+{
+	return n < ((size_t)1 << 30) ? (uInt)n : (uInt)1 << 30;
+}
+
 /* ---- one member: libdeflate is 1.7 to 1.9 times as fast as zlib at the same level ---- */
 
 #ifdef HAVE_LIBDEFLATE
@@ -59,12 +65,7 @@ static void compressor_close(void *c)
 	free(c);
 }
 
-static uInt at_most_1g(size_t n)
-{
-	return n < ((size_t)1 << 30) ? (uInt)n : (uInt)1 << 30;
-}
-
-/* zlib counts in unsigned int: a block above 4 GiB needs several turns. */
+/* A block above 1 GiB needs several turns. */
 static void compress_member(void *c, const struct buf *raw, struct buf *to)
 {
 	z_stream *z = c;
@@ -270,28 +271,41 @@ bool gzip_next(struct gzip *g, bool wait, struct gzip_block *out)
 struct gunzip {
 	z_stream z;
 	int fd;
+	int64_t (*pull)(void *ctx, char *to, size_t n); /* NULL: read(2) */
+	void *ctx;
 	char *name;
-	bool eof;       /* read(2) returned 0 */
+	bool eof;       /* nothing more to read */
 	bool inside;    /* a member has begun and not ended */
 	uint64_t bytes; /* read from fd */
 	uint64_t start; /* where the member (or what should be one) begins, for messages */
 	uint32_t crc;
-	unsigned char in[READ_BYTES];
-	unsigned char out[WRITE_BYTES];
+	char *out; /* of gunzip_read */
+	size_t block;
+	unsigned char in[];
 };
 
-struct gunzip *gunzip_open(int fd, const char *name)
+struct gunzip *gunzip_open_pull(int64_t (*pull)(void *ctx, char *to, size_t n), void *ctx,
+    const char *name, size_t block)
 {
-	struct gunzip *z = xmalloc(sizeof(*z));
+	struct gunzip *z = xmalloc(sizeof(*z) + block);
 
-	memset(z, 0, offsetof(struct gunzip, in));
-	z->fd = fd;
-	z->name = xstrdup(name);
+	*z = (struct gunzip){ .fd = -1, .pull = pull, .ctx = ctx, .name = xstrdup(name), .block = block };
 	if (inflateInit2(&z->z, MAX_WBITS + 16) == Z_OK)
 		return z;
 	gunzip_close(z);
 	fail(EXIT_IO, "%s: no memory to decompress it", name);
 	return NULL;
+}
+
+struct gunzip *gunzip_open(int fd, const char *name)
+{
+	struct gunzip *z = gunzip_open_pull(NULL, NULL, name, READ_BYTES);
+
+	if (z) {
+		z->fd = fd;
+		z->out = xmalloc(WRITE_BYTES);
+	}
+	return z;
 }
 
 void gunzip_close(struct gunzip *z)
@@ -300,18 +314,19 @@ void gunzip_close(struct gunzip *z)
 		return;
 	inflateEnd(&z->z);
 	free(z->name);
+	free(z->out);
 	free(z);
 }
 
 static int read_block(struct gunzip *z)
 {
-	ssize_t n;
+	int64_t n;
 
 	do
-		n = read(z->fd, z->in, sizeof(z->in));
-	while (n < 0 && errno == EINTR);
+		n = z->pull ? z->pull(z->ctx, (char *)z->in, z->block) : read(z->fd, z->in, z->block);
+	while (n < 0 && !z->pull && errno == EINTR);
 	if (n < 0)
-		return fail_errno(EXIT_IO, "%s", z->name);
+		return z->pull ? -1 : fail_errno(EXIT_IO, "%s", z->name);
 	z->eof = n == 0;
 	z->bytes += (uint64_t)n;
 	z->crc = crc32_bytes(z->crc, z->in, (size_t)n);
@@ -337,17 +352,19 @@ static int begin_member(struct gunzip *z)
 		return 0;
 	z->start = z->bytes - z->z.avail_in;
 	if (z->z.next_in[0] != 0x1f)
-		return z->start == 0 ? fail(EXIT_DATA, "%s: not a gzip file", z->name) :
-				       damaged(z, "garbage behind the last member");
+		return z->start == 0 ? fail(EXIT_DATA, "%s: not a gzip file", z->name)
+				     : damaged(z, "garbage behind the last member");
 	inflateReset(&z->z);
 	z->inside = true;
 	return 1;
 }
 
-int gunzip_read(struct gunzip *z, struct span *out)
+int64_t gunzip_into(struct gunzip *z, char *to, size_t n)
 {
-	z->z.next_out = z->out;
-	z->z.avail_out = sizeof(z->out);
+	uInt room = at_most_1g(n);
+
+	z->z.next_out = (unsigned char *)to;
+	z->z.avail_out = room;
 	while (z->z.avail_out > 0) {
 		int state;
 
@@ -369,8 +386,15 @@ int gunzip_read(struct gunzip *z, struct span *out)
 		else if (state != Z_OK && state != Z_BUF_ERROR)
 			return damaged(z, z->z.msg ? z->z.msg : "damaged");
 	}
-	*out = (struct span){ (const char *)z->out, sizeof(z->out) - z->z.avail_out };
-	return out->n > 0;
+	return room - z->z.avail_out;
+}
+
+int gunzip_read(struct gunzip *z, struct span *out)
+{
+	int64_t n = gunzip_into(z, z->out, WRITE_BYTES);
+
+	*out = (struct span){ z->out, n > 0 ? (size_t)n : 0 };
+	return n < 0 ? -1 : n > 0;
 }
 
 uint32_t gunzip_crc32(const struct gunzip *z)

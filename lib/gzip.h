@@ -57,6 +57,9 @@ struct gunzip;
 
 /* Reads from where fd stands and does not own it. name: for messages. NULL with fail(EXIT_IO): memory. */
 struct gunzip *gunzip_open(int fd, const char *name);
+/* Reads through pull(), `block` bytes at a time: it returns how many came, 0 at the end, -1 after fail(). */
+struct gunzip *gunzip_open_pull(int64_t (*pull)(void *ctx, char *to, size_t n), void *ctx,
+    const char *name, size_t block);
 void gunzip_close(struct gunzip *z);
 
 /*
@@ -64,6 +67,8 @@ void gunzip_close(struct gunzip *z);
  * fail(EXIT_DATA) for an empty, cut or damaged file, fail(EXIT_IO) when it cannot be read.
  */
 int gunzip_read(struct gunzip *z, struct span *out);
+/* The same into the caller's buffer of n > 0 bytes: how many came; 0; -1. After gunzip_open_pull only this one. */
+int64_t gunzip_into(struct gunzip *z, char *to, size_t n);
 
 /* Of the compressed bytes read so far; of the whole file once gunzip_read returned 0. */
 uint32_t gunzip_crc32(const struct gunzip *z);

@@ -144,7 +144,13 @@ static void take_signal(void)
 
 void reader_init(struct reader *r, int fd, const char *name, struct writer *tied)
 {
-	*r = (struct reader){ .fd = fd, .name = name, .tied = tied };
+	*r = (struct reader){ .fd = fd, .name = name, .tied = tied, .block = READER_BLOCK };
+}
+
+void reader_init_pull(struct reader *r, int64_t (*pull)(void *ctx, char *to, size_t n), void *ctx,
+    const char *name, size_t block)
+{
+	*r = (struct reader){ .fd = -1, .name = name, .block = block, .pull = pull, .ctx = ctx };
 }
 
 void reader_release(struct reader *r)
@@ -172,8 +178,8 @@ static int make_room(struct reader *r)
 		r->start = 0;
 		r->end = unread;
 	}
-	if (r->cap < unread + READER_BLOCK + READ_PAD) {
-		r->cap = r->cap ? r->cap * 2 : 2 * READER_BLOCK + READ_PAD;
+	if (r->cap < unread + r->block + READ_PAD) {
+		r->cap = r->cap ? r->cap * 2 : 2 * r->block + READ_PAD;
 		r->data = xrealloc(r->data, r->cap);
 	}
 	return 0;
@@ -182,7 +188,8 @@ static int make_room(struct reader *r)
 /* Waits until fd can be read: 1; deadline or signal to stop: 0. */
 static int wait_readable(struct reader *r, int64_t deadline_ms)
 {
-	struct pollfd p[2] = { { .fd = r->fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = r->fd, .events = POLLIN },
+		{ .fd = signal_fd, .events = POLLIN } };
 	int64_t left = -1;
 	int n = 0;
 
@@ -196,10 +203,10 @@ static int wait_readable(struct reader *r, int64_t deadline_ms)
 		left = left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : left;
 	}
 	if (n == 0 && !stop_signal)
-		n = poll(p, 2, (int)left);
+		n = poll(p, 2, r->pull ? 0 : (int)left);
 	if (n > 0 && (p[1].revents & POLLIN))
 		take_signal();
-	return n > 0 && p[0].revents && !stop_signal;
+	return (r->pull || (n > 0 && p[0].revents)) && !stop_signal;
 }
 
 static enum line_result finish_input(struct reader *r, struct span *line)
@@ -217,6 +224,7 @@ enum line_result reader_line(struct reader *r, struct span *line, int64_t deadli
 	for (;;) {
 		const char *from = r->data + r->scanned;
 		const char *nl = r->scanned < r->end ? memchr(from, '\n', r->end - r->scanned) : NULL;
+		size_t room;
 		ssize_t n;
 
 		if (nl) {
@@ -236,7 +244,11 @@ enum line_result reader_line(struct reader *r, struct span *line, int64_t deadli
 			return LINE_FAIL;
 		if (!wait_readable(r, deadline_ms))
 			return LINE_WAIT;
-		n = read(r->fd, r->data + r->end, r->cap - r->end - READ_PAD);
+		room = r->cap - r->end - READ_PAD;
+		n = r->pull ? r->pull(r->ctx, r->data + r->end, room)
+			    : read(r->fd, r->data + r->end, room);
+		if (n < 0 && r->pull)
+			return LINE_FAIL;
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0) {

@@ -15,15 +15,15 @@
 #include <stdint.h>
 
 #define LINE_MAX_BYTES ((size_t)1 << 30) /* a longer line is bad data (design: exit 65) */
-#define READ_PAD 64                      /* bytes after every line that may be read, not used */
+#define READ_PAD       64                /* bytes after every line that may be read, not used */
 
 struct writer {
 	int fd;
 	struct buf buf;
-	size_t high;     /* flush when this many bytes are gathered */
-	uint64_t bytes;  /* handed to write(2) so far */
-	bool failed;     /* fail() holds why; everything after is dropped */
-	bool broken;     /* the reader of our pipe is gone (EPIPE) */
+	size_t high;    /* flush when this many bytes are gathered */
+	uint64_t bytes; /* handed to write(2) so far */
+	bool failed;    /* fail() holds why; everything after is dropped */
+	bool broken;    /* the reader of our pipe is gone (EPIPE) */
 };
 
 void writer_init(struct writer *w, int fd, size_t high); /* high 0: 256 KiB */
@@ -43,25 +43,34 @@ static inline int writer_check(struct writer *w)
 }
 
 enum line_result {
-	LINE_EOF = 0,    /* the input ended after a newline, or was empty */
-	LINE_OK = 1,     /* *line is a line without its newline, valid until the next call */
-	LINE_TAIL = 2,   /* the last line had no newline; *line holds it; LINE_EOF comes next */
-	LINE_WAIT = 3,   /* the deadline passed, or a signal came (sig_stop()): nothing was lost */
-	LINE_FAIL = -1,  /* fail(): EXIT_IO for read errors, EXIT_DATA for a line over the cap */
+	LINE_EOF = 0,   /* the input ended after a newline, or was empty */
+	LINE_OK = 1,    /* *line is a line without its newline, valid until the next call */
+	LINE_TAIL = 2,  /* the last line had no newline; *line holds it; LINE_EOF comes next */
+	LINE_WAIT = 3,  /* the deadline passed, or a signal came (sig_stop()): nothing was lost */
+	LINE_FAIL = -1, /* fail(): EXIT_IO for read errors, EXIT_DATA for a line over the cap */
 };
 
 struct reader {
 	int fd;
-	const char *name;     /* for messages: "stdin" or a file name */
-	struct writer *tied;  /* flushed before blocking; NULL: none */
+	const char *name;    /* for messages: "stdin" or a file name */
+	struct writer *tied; /* flushed before blocking; NULL: none */
 	char *data;
 	size_t start, end, cap;
-	size_t scanned;       /* no newline in [start, scanned) */
+	size_t scanned; /* no newline in [start, scanned) */
 	bool eof;
 	uint64_t bytes, lines; /* delivered so far; lines is also the current line's number */
+	size_t block;          /* asked for at a time */
+	int64_t (*pull)(void *ctx, char *to, size_t n); /* NULL: read(2) */
+	void *ctx;
 };
 
 void reader_init(struct reader *r, int fd, const char *name, struct writer *tied);
+/*
+ * Reads through pull() instead of from a descriptor: it returns how many bytes it put there, 0 at the end, -1
+ * after fail(). It is not waited for. block: how much to ask for at a time, about half the memory that it takes.
+ */
+void reader_init_pull(struct reader *r, int64_t (*pull)(void *ctx, char *to, size_t n), void *ctx,
+    const char *name, size_t block);
 void reader_release(struct reader *r);
 
 /*
