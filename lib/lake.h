@@ -107,11 +107,14 @@ struct lake_catalog {
 	size_t *index; /* internal: hash of live files */
 	size_t slots;
 	int64_t commits; /* how many lines were read */
+	int64_t last;    /* the number of the last one */
 };
 
 /* 0, or -1 with fail(). No lake at all: EXIT_DATA. Release also after a failure. */
 int lake_catalog_read(const char *dir, struct lake_catalog *c);
 void lake_catalog_release(struct lake_catalog *c);
+/* The latest entry of a file, live or not. NULL: the journal never had it. */
+const struct lake_entry *lake_catalog_find(const struct lake_catalog *c, struct span file);
 /* Opens it for reading, under its temporary name if it is not renamed yet. fd or -1 with fail(). */
 int lake_catalog_open(const struct lake_catalog *c, const struct lake_entry *e);
 /* Whether `name` ever wrote a file into the directory `path`. */

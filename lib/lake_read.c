@@ -206,15 +206,19 @@ static void grow_catalog(struct lake_catalog *c)
 		c->index[find_slot(c, (struct span){ c->entry[i].file, strlen(c->entry[i].file) })] = i;
 }
 
+const struct lake_entry *lake_catalog_find(const struct lake_catalog *c, struct span file)
+{
+	size_t slot = c->slots > 0 ? c->index[find_slot(c, file)] : FREE_SLOT;
+
+	return slot == FREE_SLOT ? NULL : &c->entry[slot];
+}
+
 static void forget(struct lake_catalog *c, struct span file)
 {
-	size_t slot;
+	const struct lake_entry *e = lake_catalog_find(c, file);
 
-	if (c->slots == 0)
-		return;
-	slot = find_slot(c, file);
-	if (c->index[slot] != FREE_SLOT)
-		c->entry[c->index[slot]].live = false;
+	if (e)
+		c->entry[e - c->entry].live = false;
 }
 
 static int catalog_line(void *ctx, const struct journal_line *line)
@@ -222,6 +226,7 @@ static int catalog_line(void *ctx, const struct journal_line *line)
 	struct lake_catalog *c = ctx;
 
 	c->commits += !line->snapshot;
+	c->last = line->commit;
 	for (size_t i = 0; i < line->removes; i++)
 		forget(c, line->remove[i]);
 	for (size_t i = 0; i < line->adds; i++) {

@@ -41,6 +41,7 @@ struct position {
 	int64_t proving; /* --recreated: the old last offset, until it is proven gone; -1: no */
 	int64_t proving_ts;
 	struct position *hash_next;
+	void *own; /* the caller's */
 };
 
 struct positions_rules {
