@@ -53,13 +53,14 @@ _sluice()
 		;;
 	kwrite)
 		options='-b --brokers -F --config -X --set -t --topic -k --key --keep-partition -z
-			--compress -a --ack -m --timeout -q --quiet -v --verbose -h --help -V --version'
+			--compression -a --acks -m --timeout -q --quiet -v --verbose -h --help -V
+			--version'
 		case $prev in
 		-F | --config)
 			offer=(-f) value=1
 			;;
-		-b | --brokers | -X | --set | -t | --topic | -k | --key | -z | --compress | -m \
-			| --timeout)
+		-b | --brokers | -X | --set | -t | --topic | -k | --key | -z | --compression \
+			| -m | --timeout)
 			return
 			;;
 		esac
