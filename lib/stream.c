@@ -268,6 +268,8 @@ static int scan_line(struct stream *s, struct json *j, struct line *l, struct fo
 		enum member m = which_member(key, escaped, guess);
 		struct json_value unknown;
 
+		if (m == M_MARK)
+			l->kind = LINE_MARK; /* also when it is broken from here on */
 		if (m == M_PAYLOAD ? scan_member_payload(s, j, &f->value[m]) < 0
 				   : json_value(j, m == M_COUNT ? &unknown : &f->value[m]) < 0)
 			return -1;
@@ -309,6 +311,25 @@ static int read_place(struct stream *s, const struct found *f, struct line *l)
 	return 0;
 }
 
+/* The time, when there is one. It belongs to the place: a reject's too tells a recreated topic later. */
+static int read_ts(const struct found *f, struct line *l)
+{
+	enum json_type type = f->value[M_TS].type;
+
+	if (type == JSON_NONE || type == JSON_NULL)
+		return 0;
+	if (read_int(f, M_TS, -1, INT64_MAX, &l->ts) < 0)
+		return -1;
+	l->has_ts = l->ts >= 0;
+	return 0;
+}
+
+static bool string_is(const struct json_value *v, const char *text)
+{
+	return v->type == JSON_STRING &&
+	    json_key_is((struct span){ v->raw.p + 1, v->raw.n - 2 }, v->escaped, text);
+}
+
 static int read_enc(const struct found *f, enum member m, enum enc *out)
 {
 	const struct json_value *v = &f->value[m];
@@ -316,11 +337,11 @@ static int read_enc(const struct found *f, enum member m, enum enc *out)
 	*out = ENC_PLAIN;
 	if (v->type == JSON_NONE)
 		return 0;
-	if (span_is(v->raw, "\"utf8\""))
+	if (string_is(v, "utf8"))
 		*out = ENC_UTF8;
-	else if (span_is(v->raw, "\"base64\""))
+	else if (string_is(v, "base64"))
 		*out = ENC_BASE64;
-	else if (m == M_PAYLOAD_ENC && span_is(v->raw, "\"none\""))
+	else if (m == M_PAYLOAD_ENC && string_is(v, "none"))
 		*out = ENC_NONE;
 	else
 		return fail(EXIT_DATA, "\"%s\" is none that is known", member_name[m].p);
@@ -350,7 +371,7 @@ static void read_kcat(struct line *l)
 
 static int read_record(struct stream *s, const struct found *f, struct line *l)
 {
-	if (read_place(s, f, l) < 0)
+	if (read_place(s, f, l) < 0 || read_ts(f, l) < 0)
 		return -1;
 	l->payload = f->value[M_PAYLOAD];
 	l->key = f->value[M_KEY];
@@ -362,11 +383,6 @@ static int read_record(struct stream *s, const struct found *f, struct line *l)
 	    check_enc("payload", l->payload_enc, l->payload.type) < 0 ||
 	    check_enc("key", l->key_enc, l->key.type) < 0)
 		return -1;
-	if (f->value[M_TS].type != JSON_NONE && f->value[M_TS].type != JSON_NULL) {
-		if (read_int(f, M_TS, -1, INT64_MAX, &l->ts) < 0)
-			return -1;
-		l->has_ts = l->ts >= 0;
-	}
 	if (l->tstype.type != JSON_NONE && l->tstype.type != JSON_STRING)
 		return fail(EXIT_DATA, "\"tstype\" is not a string");
 	if (l->headers.type != JSON_NONE && l->headers.type != JSON_ARRAY)
@@ -437,12 +453,15 @@ static int read_last(struct json *j, struct line *l)
 	return 0;
 }
 
-static enum mark_kind mark_kind(struct span raw)
+static int mark_kind(const struct json_value *v, enum mark_kind *out)
 {
-	return span_is(raw, "\"position\"") ? MARK_POSITION
-	    : span_is(raw, "\"start\"")     ? MARK_START
-	    : span_is(raw, "\"end\"")       ? MARK_END
-					    : MARK_UNKNOWN;
+	if (v->type != JSON_STRING)
+		return fail(EXIT_DATA, "a mark whose kind is not a string");
+	*out = string_is(v, "position") ? MARK_POSITION
+	    : string_is(v, "start")     ? MARK_START
+	    : string_is(v, "end")       ? MARK_END
+					: MARK_UNKNOWN;
+	return 0;
 }
 
 /* The object of a mark was validated with its line: only its meaning can be wrong here. */
@@ -465,8 +484,7 @@ static int read_mark(struct stream *s, const struct json_value *mark, struct lin
 		int r;
 
 		if (json_key_is(key, escaped, "kind")) {
-			if ((r = json_value(&j, &v)) == 0)
-				l->mark = mark_kind(v.raw);
+			r = json_value(&j, &v) < 0 ? -1 : mark_kind(&v, &l->mark);
 		} else if (json_key_is(key, escaped, "topic")) {
 			r = json_value(&j, &topic);
 		} else if (json_key_is(key, escaped, "partition")) {
@@ -488,6 +506,8 @@ static int read_mark(struct stream *s, const struct json_value *mark, struct lin
 	if (topic.type != JSON_STRING || partition < 0 || partition > INT32_MAX || l->offset < 0)
 		return fail(EXIT_DATA, "a mark without topic, partition or offset");
 	l->topic = json_text(&topic, &s->topic);
+	if (l->topic.n == 0 || memchr(l->topic.p, '\0', l->topic.n))
+		return fail(EXIT_DATA, "a mark whose topic is empty or has a NUL");
 	l->partition = (int32_t)partition;
 	return 0;
 }
@@ -517,7 +537,8 @@ int stream_parse(struct stream *s, struct span text, struct line *l)
 		return fail(EXIT_DATA, "not a JSON object");
 	if (scan_line(s, &j, l, &f) < 0) {
 		/* Where the record was from may stand before what is wrong with it. */
-		read_place(s, &f, l);
+		if (l->kind != LINE_MARK && read_place(s, &f, l) == 0)
+			read_ts(&f, l);
 		return bad_json(&j, l->text);
 	}
 	l->path = f.value[M_PATH];
@@ -616,6 +637,7 @@ static void rebuild_without_path(struct span text, struct buf *to)
 
 	json_init(&j, text.p, text.n);
 	json_enter(&j);
+	j.depth--; /* as in scan_member_payload() */
 	buf_add_char(to, '{');
 	while (json_member(&j, &key, &escaped) > 0 && json_value(&j, &v) == 0) {
 		if (json_key_is(key, escaped, "path"))

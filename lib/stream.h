@@ -75,9 +75,9 @@ int stream_want(struct stream *s, const char *path);
 
 /*
  * Parses one line; *out points into it and into *s, valid until the next call. 0; -1 with
- * fail(EXIT_DATA) that says what is wrong and at which byte. On failure out->topic, partition and
- * offset are set when the line got far enough to tell them (out->kind is LINE_RECORD then, else
- * LINE_BARE), so that a reject can still move its position.
+ * fail(EXIT_DATA) that says what is wrong and at which byte. On failure out->topic, partition, offset and
+ * ts are set when the line got far enough to tell them (out->kind is LINE_RECORD then), so that a reject
+ * can still move its position; LINE_MARK: it has a member mark, which may be broken; else LINE_BARE.
  */
 int stream_parse(struct stream *s, struct span text, struct line *out);
 
