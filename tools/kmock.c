@@ -188,6 +188,21 @@ static void end_group(pid_t group)
 	}
 }
 
+/* Whether the command has ended; buries also those that outlived their own parents. */
+static bool command_ended(pid_t pid, int *status)
+{
+	pid_t dead;
+	int how;
+
+	while ((dead = waitpid(-1, &how, WNOHANG)) > 0) {
+		if (dead != pid)
+			continue;
+		*status = how;
+		return true;
+	}
+	return false;
+}
+
 static int run_command(const char *address, const sigset_t *signals, const sigset_t *old_mask)
 {
 	bool terminal = own_terminal();
@@ -197,7 +212,7 @@ static int run_command(const char *address, const sigset_t *signals, const sigse
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (setenv("SLUICE_BROKERS", address, 1) < 0 || (pid = start_command(old_mask)) < 0)
 		return report();
-	while (waitpid(pid, &status, WNOHANG) == 0) {
+	while (!command_ended(pid, &status)) {
 		signo = sigwaitinfo(signals, NULL);
 		if (signo > 0 && signo != SIGCHLD)
 			kill(-pid, signo);
