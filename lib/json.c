@@ -675,21 +675,22 @@ bool json_key_is(struct span key, bool escaped, const char *name)
 
 int json_int64(struct span raw, int64_t *out)
 {
-	const char *p = raw.p, *end = raw.p + raw.n;
-	bool negative = p < end && *p == '-';
-	int64_t v = 0; /* counted downwards: there is one negative number more */
+	const char *p = raw.p;
+	bool negative = raw.n > 0 && *p == '-';
+	size_t n = raw.n - negative;
+	uint64_t v = 0;
 
 	p += negative;
-	if (p == end || (*p == '0' && end - p > 1))
+	if (n == 0 || n > 19 || (*p == '0' && n > 1)) /* 19 digits fit in 64 bits without a sign */
 		return -1;
-	for (; p < end; p++) {
-		if (!is_digit((byte)*p) || __builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_sub_overflow(v, *p - '0', &v))
+	for (size_t i = 0; i < n; i++) {
+		if (!is_digit((byte)p[i]))
 			return -1;
+		v = v * 10 + (uint64_t)(p[i] - '0');
 	}
-	if (!negative && v == INT64_MIN)
+	if (v > (uint64_t)INT64_MAX + negative)
 		return -1;
-	*out = negative ? v : -v;
+	*out = negative ? (int64_t)(0 - v) : (int64_t)v;
 	return 0;
 }
 

@@ -914,9 +914,10 @@ static void int64_reads_integers_that_fit(void **state)
 		{ "9007199254740993", 9007199254740993 },
 	};
 	static const char *const none[] = { "9223372036854775808", "-9223372036854775809",
-		"9223372036854775810", "18446744073709551616", "99999999999999999999", "1.0", "1.5",
-		"1e3", "1E3", "0.0", "-", "", "+1", "01", "-01", "00", "1 ", " 1", "\"1\"", "null",
-		"0x10", "1a" };
+		"9223372036854775810", "18446744073709551616", "99999999999999999999",
+		"00000000000000000001", "-99999999999999999999", "12345678901234567890123", "1.0",
+		"1.5", "1e3", "1E3", "0.0", "-", "", "+1", "01", "-01", "00", "1 ", " 1", "\"1\"",
+		"null", "0x10", "1a" };
 	int64_t v;
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -926,8 +927,10 @@ static void int64_reads_integers_that_fit(void **state)
 			fail_msg("%s", cases[i].raw);
 	}
 	for (size_t i = 0; i < COUNT(none); i++) {
+		size_t n = strlen(none[i]);
+
 		v = 42;
-		if (json_int64((struct span){ none[i], strlen(none[i]) }, &v) == 0 || v != 42)
+		if (json_int64((struct span){ place(PLACE_AT_END, none[i], n), n }, &v) == 0 || v != 42)
 			fail_msg("%s", none[i]);
 	}
 }
