@@ -37,18 +37,18 @@ enum json_type {
 };
 
 struct json {
-	const char *p;    /* next byte; after an error the byte that is wrong */
+	const char *p; /* next byte; after an error the byte that is wrong */
 	const char *start, *end;
-	const char *why;  /* NULL, or what is wrong (static text) */
-	int depth;        /* containers open around p */
-	bool breaks;      /* a raw LF or CR stood between tokens so far */
-	bool first;       /* internal: no member or element of the open container was read yet */
+	const char *why; /* NULL, or what is wrong (static text) */
+	int depth;       /* containers open around p */
+	bool breaks;     /* a raw LF or CR stood between tokens so far */
+	bool first;      /* internal: no member or element of the open container was read yet */
 };
 
 struct json_value {
 	enum json_type type;
-	struct span raw;  /* the exact bytes of the value; strings with their quotes */
-	bool escaped;     /* strings: there is a backslash in it */
+	struct span raw; /* the exact bytes of the value; strings with their quotes */
+	bool escaped;    /* strings: there is a backslash in it */
 };
 
 void json_init(struct json *j, const char *p, size_t n);

@@ -61,8 +61,7 @@ static void check_string(const struct json_value *v)
 	check_escape(text);
 	buf_add_char(&scratch, '\0');
 	if (v->escaped && !memchr(scratch.data, '\0', scratch.len - 1))
-		must(json_key_is(inner, true, scratch.data),
-		    "json_key_is agrees with json_unescape");
+		must(json_key_is(inner, true, scratch.data), "json_key_is agrees with json_unescape");
 	buf_release(&scratch);
 }
 
@@ -136,8 +135,7 @@ static void check_base64(const char *p, size_t n)
 
 	base64_encode(&text, p, n);
 	must(text.len == BASE64_SIZE(n), "BASE64_SIZE is right");
-	must(base64_decode(&back, text.data, text.len) == 0,
-	    "what base64_encode makes can be decoded");
+	must(base64_decode(&back, text.data, text.len) == 0, "what base64_encode makes can be decoded");
 	must(span_eq(buf_span(&back), (struct span){ p, n }), "and gives the same bytes");
 	buf_clear(&text);
 	buf_clear(&back);

@@ -57,8 +57,7 @@ static void generate(struct lines *l, bool whole_line)
 			buf_addf(&l->text,
 			    "{\"topic\":\"TX\",\"partition\":%u,\"offset\":%u,\"tstype\":\"create\","
 			    "\"ts\":%" PRIu64 ",\"key\":\"U%06u\",\"payload\":",
-			    n % 4, n, UINT64_C(1763697600000) + (uint64_t)n * 37,
-			    (r >> 8) % 100000);
+			    n % 4, n, UINT64_C(1763697600000) + (uint64_t)n * 37, (r >> 8) % 100000);
 		add_payload(&l->text, n, r >> 8);
 		if (whole_line)
 			buf_add_char(&l->text, '}');
@@ -134,8 +133,7 @@ static void compare(const char *what, const struct lines *l, size_t rounds)
 		pulled[i] = measure(l, pull);
 		ratio[i] = valid[i] / theirs[i];
 	}
-	printf(
-	    "%-8s %4zu bytes: validate %5.0f MB/s, members %5.0f MB/s, cJSON %4.0f MB/s, ratio %.1f\n",
+	printf("%-8s %4zu bytes: validate %5.0f MB/s, members %5.0f MB/s, cJSON %4.0f MB/s, ratio %.1f\n",
 	    what, l->text.len / LINES, median(valid, rounds), median(pulled, rounds),
 	    median(theirs, rounds), median(ratio, rounds));
 	free(valid);

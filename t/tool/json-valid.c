@@ -100,8 +100,7 @@ int main(int argc, char **argv)
 	dump = argc > 1 && strcmp(argv[1], "-d") == 0;
 	writer_init(&out, STDOUT_FILENO, 0);
 	while (fread(&n, sizeof(n), 1, stdin) == 1) {
-		char *text =
-		    malloc(n); /* of exactly its size: a sanitizer sees what reads beyond */
+		char *text = malloc(n); /* of exactly its size: a sanitizer sees what reads beyond */
 
 		if (n > 0 && (!text || fread(text, n, 1, stdin) != 1)) {
 			fprintf(stderr, "json-valid: input ends within a text\n");

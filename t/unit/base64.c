@@ -28,9 +28,8 @@ static const struct {
 	{ SPAN("\xff"), SPAN("/w==") },
 	{ SPAN("\xff\xff\xff"), SPAN("////") },
 	{ SPAN("\xfb\xef\xbe"), SPAN("++++") },
-	{ SPAN(
-	      "\x00\x10\x83\x10\x51\x87\x20\x92\x8b\x30\xd3\x8f\x41\x14\x93\x51\x55\x97\x61\x96\x9b\x71\xd7\x9f"
-	      "\x82\x18\xa3\x92\x59\xa7\xa2\x9a\xab\xb2\xdb\xaf\xc3\x1c\xb3\xd3\x5d\xb7\xe3\x9e\xbb\xf3\xdf\xbf"),
+	{ SPAN("\x00\x10\x83\x10\x51\x87\x20\x92\x8b\x30\xd3\x8f\x41\x14\x93\x51\x55\x97\x61\x96\x9b\x71\xd7\x9f"
+	       "\x82\x18\xa3\x92\x59\xa7\xa2\x9a\xab\xb2\xdb\xaf\xc3\x1c\xb3\xd3\x5d\xb7\xe3\x9e\xbb\xf3\xdf\xbf"),
 	    SPAN("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") },
 };
 
@@ -92,8 +91,9 @@ static void all_lengths_and_bytes_round_trip(void **state)
 		buf_clear(&back);
 		base64_encode(&text, place(PLACE_AT_END, bytes, n), n);
 		assert_int_equal(text.len, BASE64_SIZE(n));
-		assert_int_equal(
-		    base64_decode(&back, place(PLACE_AT_END, text.data, text.len), text.len), 0);
+		assert_int_equal(base64_decode(&back, place(PLACE_AT_END, text.data, text.len),
+				     text.len),
+		    0);
 		assert_true(span_eq(buf_span(&back), (struct span){ bytes, n }));
 	}
 	buf_release(&text);
@@ -102,8 +102,7 @@ static void all_lengths_and_bytes_round_trip(void **state)
 
 static void only_the_alphabet_at_each_place(void **state)
 {
-	static const char alphabet[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	for (size_t at = 0; at < 8; at++) {
 		for (int c = 0; c < 256; c++) {
@@ -135,8 +134,7 @@ static void only_whole_quartets_with_padding_at_the_end(void **state)
 
 static void left_over_bits_must_be_zero(void **state)
 {
-	static const char alphabet[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	for (size_t i = 0; i < 64; i++) {
 		assert_int_equal(decodes((char[]){ 'A', alphabet[i], '=', '=' }, 4), i % 16 == 0);

@@ -47,8 +47,7 @@ static void every_byte_at_every_place_of_a_string(void **state)
 				bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 
 				if (valid(text, n) != plain)
-					fail_msg(
-					    "byte %02x at %zu of %zu", (unsigned)c, at, length);
+					fail_msg("byte %02x at %zu of %zu", (unsigned)c, at, length);
 			}
 		}
 	}
@@ -90,8 +89,8 @@ static void every_sequence_at_every_place_of_a_string(void **state)
 		for (size_t length = s.n; length <= LONGEST; length++) {
 			for (size_t at = 0; at + s.n <= length; at++) {
 				size_t n = quoted(text, length, at, s.p, s.n);
-				size_t m = (size_t)snprintf(
-				    object, sizeof(object), "{%.*s:1}", (int)n, text);
+				size_t m = (size_t)snprintf(object, sizeof(object), "{%.*s:1}",
+				    (int)n, text);
 
 				if (valid(text, n) != sequences[i].valid ||
 				    valid(object, m) != sequences[i].valid)
@@ -106,8 +105,8 @@ static void every_cut_through_a_string_is_rejected(void **state)
 	char text[LONGEST + 2];
 
 	for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {
-		size_t length =
-		    quoted(text, LONGEST, LONGEST / 2, sequences[i].bytes.p, sequences[i].bytes.n);
+		size_t length = quoted(text, LONGEST, LONGEST / 2, sequences[i].bytes.p,
+		    sequences[i].bytes.n);
 
 		for (size_t n = 0; n < length; n++)
 			assert_false(valid(text, n));
@@ -170,11 +169,11 @@ static bool naive_utf8(const char *s, size_t n)
 	const byte *p = (const byte *)s, *end = p + n;
 
 	while (p < end) {
-		size_t length = *p < 0x80       ? 1
-				: *p >> 5 == 6  ? 2
-				: *p >> 4 == 14 ? 3
-				: *p >> 3 == 30 ? 4
-						: 0;
+		size_t length = *p < 0x80 ? 1
+		    : *p >> 5 == 6        ? 2
+		    : *p >> 4 == 14       ? 3
+		    : *p >> 3 == 30       ? 4
+					  : 0;
 		uint32_t c = *p & (0xffU >> (length + 1));
 
 		if (length == 0 || (size_t)(end - p) < length)
@@ -309,8 +308,7 @@ static void escape_of_every_byte_at_every_place(void **state)
 				assert_true(span_eq(buf_span(&got), buf_span(&expected)));
 				assert_int_equal(json_escaped_size(p, length), expected.len);
 				json_unescape(&back, (struct span){ got.data + 1, got.len - 2 });
-				assert_true(
-				    span_eq(buf_span(&back), (struct span){ text, length }));
+				assert_true(span_eq(buf_span(&back), (struct span){ text, length }));
 			}
 		}
 	}
@@ -334,17 +332,15 @@ static void escaped_size_tells_invalid_utf8_at_every_place(void **state)
 				memcpy(text + at, bad[i].p, bad[i].n);
 				assert_true(json_escaped_size(place(PLACE_AT_END, text, length),
 						length) == SIZE_MAX);
-				assert_false(
-				    utf8_valid(place(PLACE_AT_START, text, length), length));
+				assert_false(utf8_valid(place(PLACE_AT_START, text, length), length));
 			}
 			for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 				memset(text, 'x', length);
 				memcpy(text + at, good[i].p, good[i].n);
-				assert_int_equal(
-				    json_escaped_size(place(PLACE_AT_END, text, length), length),
+				assert_int_equal(json_escaped_size(place(PLACE_AT_END, text, length),
+						     length),
 				    length + 2);
-				assert_true(
-				    utf8_valid(place(PLACE_AT_START, text, length), length));
+				assert_true(utf8_valid(place(PLACE_AT_START, text, length), length));
 			}
 		}
 	}

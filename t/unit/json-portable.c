@@ -1,5 +1,5 @@
 /* The same tests as json-bytes for the scanner that machines without SSE2 get; this program's own
  * copy. */
 #define JSON_PORTABLE
-#include "../../lib/json.c"
-#include "json-bytes.c"
+#include "../../lib/json.c" /* NOLINT(bugprone-suspicious-include) */
+#include "json-bytes.c"     /* NOLINT(bugprone-suspicious-include) */

@@ -36,7 +36,7 @@ static inline const char *place(enum place where, const char *p, size_t n)
 	free(block);
 	block = NULL;
 	if (where == PLACE_MALLOC)
-		to = block = malloc(n);
+		to = block = malloc(n > 0 ? n : 1);
 	else
 		to = where == PLACE_AT_START ? room : room + PLACE_ROOM - n;
 	if (to && n > 0)
