@@ -354,7 +354,7 @@ static int ask_offsets(struct consumer *c, struct kafka *k, int64_t ask, size_t 
 {
 	rd_kafka_topic_partition_list_t *list = NULL;
 	const rd_kafka_topic_partition_t *bad = NULL;
-	int64_t slice = 200, left;
+	int64_t slice = 500, left;
 	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
 
 	while (!sig_stop() && (left = c->deadline - clock_mono_ms()) > 0) {

@@ -362,7 +362,7 @@ int kafka_metadata(struct kafka *k, enum kafka_ask ask, int64_t deadline_ms,
     const struct rd_kafka_metadata **md)
 {
 	const struct rd_kafka_metadata *got;
-	int64_t slice = 100;
+	int64_t slice = 250;
 
 	/*
 	 * The call cannot be interrupted, so it is made in slices: of growing length, because a busy
