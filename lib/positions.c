@@ -170,7 +170,8 @@ enum position_verdict positions_record(struct positions *ps, const struct line *
 	if (p->proving >= 0 && prove(ps, p, l->offset, ts) < 0)
 		return POSITION_FAIL;
 	if (p->stored && l->offset < p->next) {
-		if (l->offset == p->last_offset && ts != p->last_ts)
+		/* A time that is not known, here or there (a filter dropped it), proves nothing. */
+		if (l->offset == p->last_offset && ts != p->last_ts && ts >= 0 && p->last_ts >= 0)
 			return recreated(p, ts);
 		if (ps->rules.no_skip) {
 			p->moved = true;
