@@ -492,7 +492,7 @@ static int start_from_sink(const struct consumer *c, struct consumer_partition *
 		     " skipped",
 		    p->topic, p->id, sink->next, p->low - 1, p->low - sink->next);
 	p->start = sink->next < p->low ? p->low : sink->next;
-	if (sink->last_offset >= p->low && sink->last_offset < p->high) {
+	if (sink->last_offset >= p->low && sink->last_offset < p->high && sink->last_ts >= 0) {
 		p->check_offset = sink->last_offset;
 		p->check_ts = sink->last_ts;
 	}
