@@ -54,8 +54,7 @@ static inline long quartet(const char *p)
 	return (long)((a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1));
 }
 
-/* The last four characters, of which `pad` (1 or 2) are =; the bits that they leave over must be 0.
- */
+/* The last four characters, `pad` of them (1 or 2) =; the bits that they leave over must be 0. */
 static int decode_last(const char *p, int pad, char *out)
 {
 	char filled[4] = { p[0], p[1], pad == 2 ? 'A' : p[2], 'A' };

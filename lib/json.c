@@ -1,8 +1,7 @@
 /*
  * The scanner never builds anything: one loop walks over a value, keeping only which kind each open
  * container is. Its speed comes from strings: 16 bytes at a time are tested for "nothing special
- * here", so that most names and values cost one test, and UTF-8 is looked at only where there is
- * any.
+ * here", so that most names and values cost one test, and UTF-8 is looked at only where there is any.
  *
  * No byte at or behind `end` is ever read: at() gives NUL there, which fits nowhere in JSON, so the
  * end of the text needs no case of its own.
@@ -72,8 +71,7 @@ static inline unsigned not_literal(const char *p)
 
 /*
  * The first byte from p on that is not plain, or end. Less than a block before the end, the last
- * block of the text is taken and the bits of what lies before p are dropped (7 % faster on short
- * lines).
+ * block of the text is taken and the bits of what lies before p are dropped: 7 % faster on short lines.
  */
 static inline const char *plain_run(const char *start, const char *p, const char *end)
 {

@@ -37,12 +37,12 @@ enum json_type {
 };
 
 struct json {
-	const char *p; /* next byte; after an error the byte that is wrong */
-	const char *start, *end;
-	const char *why; /* NULL, or what is wrong (static text) */
-	int depth;       /* containers open around p */
-	bool breaks;     /* a raw LF or CR stood between tokens so far */
-	bool first;      /* internal: no member or element of the open container was read yet */
+	const char *p;           /* next byte; after an error the byte that is wrong */
+	const char *start, *end; /* the text */
+	const char *why;         /* NULL, or what is wrong (static text) */
+	int depth;               /* containers open around p */
+	bool breaks;             /* a raw LF or CR stood between tokens so far */
+	bool first; /* internal: no member or element of the open container was read yet */
 };
 
 struct json_value {

@@ -96,6 +96,7 @@ int main(int argc, char **argv)
 {
 	struct writer out;
 	uint32_t n;
+	int failed;
 
 	dump = argc > 1 && strcmp(argv[1], "-d") == 0;
 	writer_init(&out, STDOUT_FILENO, 0);
@@ -111,5 +112,7 @@ int main(int argc, char **argv)
 		if (writer_check(&out) < 0)
 			return 1;
 	}
-	return writer_close(&out) < 0;
+	failed = writer_close(&out) < 0;
+	writer_release(&out);
+	return failed;
 }
