@@ -65,6 +65,15 @@ _sluice()
 			;;
 		esac
 		;;
+	lakecat)
+		options='-t --topic -N --name --marks -q --quiet -v --verbose -h --help -V --version'
+		offer=(-d)
+		case $prev in
+		-t | --topic | -N | --name)
+			return
+			;;
+		esac
+		;;
 	partition)
 		options='-l --layout -t --time -f --format -Z --zone -q --quiet -v --verbose -h --help -V
 			--version'
@@ -96,4 +105,4 @@ _sluice()
 	[[ ${#offer[@]} == 0 ]] || mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$cur")
 }
 
-complete -o filenames -F _sluice jsonl-sink kmock kread kwrite partition txgen
+complete -o filenames -F _sluice jsonl-sink kmock kread kwrite lakecat partition txgen
