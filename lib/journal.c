@@ -90,13 +90,19 @@ static int keep_int(const struct json_value *v, int64_t *out)
 
 static int keep_crc(const struct json_value *v, uint32_t *out)
 {
-	char hex[9] = "", *end;
+	static const char digits[] = "0123456789abcdef";
 
 	if (v->type != JSON_STRING || v->raw.n != 10)
 		return -1;
-	memcpy(hex, v->raw.p + 1, 8);
-	*out = (uint32_t)strtoul(hex, &end, 16);
-	return *end ? -1 : 0;
+	*out = 0;
+	for (int i = 1; i <= 8; i++) {
+		const char *digit = memchr(digits, v->raw.p[i], 16);
+
+		if (!digit)
+			return -1;
+		*out = *out << 4 | (uint32_t)(digit - digits);
+	}
+	return 0;
 }
 
 static int parse_last(struct json *j, struct journal_position *p)
@@ -406,28 +412,65 @@ static int fill(struct journal_reader *r)
 	return n > 0;
 }
 
-bool journal_each_name(struct span text, bool (*each)(void *ctx, struct span file), void *ctx)
+/* The string that may begin at p, decoded into *to; p moves behind it. False: there is none that is whole. */
+static bool take_string(const char **p, const char *end, struct buf *to)
 {
-	static const char lead[] = "\"file\":\"";
+	const char *s = *p + 1;
+
+	buf_clear(to);
+	if (*p >= end || **p != '"')
+		return false;
+	while (s < end && *s != '"')
+		s += *s == '\\' ? 2 : 1;
+	if (s >= end || !json_valid(*p, (size_t)(s + 1 - *p), NULL))
+		return false;
+	json_unescape(to, (struct span){ *p + 1, (size_t)(s - *p - 1) });
+	*p = s + 1;
+	return true;
+}
+
+bool journal_each_name(struct span text, journal_name_fn *each, void *ctx)
+{
+	static const char lead[] = "\"file\":", next[] = ",\"tmp\":";
 	const char *p = text.p, *end = text.p + text.n;
+	struct buf file = BUF_INIT, tmp = BUF_INIT;
+	bool found = false;
 
-	while (p < end && (p = memmem(p, (size_t)(end - p), lead, sizeof(lead) - 1))) {
-		const char *quote;
-
+	while (!found && p < end && (p = memmem(p, (size_t)(end - p), lead, sizeof(lead) - 1))) {
 		p += sizeof(lead) - 1;
-		quote = memchr(p, '"', (size_t)(end - p));
-		if (!quote)
-			return false;
-		if (each(ctx, (struct span){ p, (size_t)(quote - p) }))
-			return true;
-		p = quote;
+		if (!take_string(&p, end, &file) || file.len == 0)
+			continue;
+		buf_clear(&tmp);
+		if ((size_t)(end - p) > sizeof(next) && memcmp(p, next, sizeof(next) - 1) == 0) {
+			p += sizeof(next) - 1;
+			if (!take_string(&p, end, &tmp))
+				buf_clear(&tmp);
+		}
+		found = each(ctx, buf_span(&file), buf_span(&tmp));
 	}
-	return false;
+	buf_release(&file);
+	buf_release(&tmp);
+	return found;
+}
+
+static int damaged(const struct journal_reader *r)
+{
+	return fail(EXIT_DATA,
+	    "%s: line %" PRId64 " (byte %" PRId64 "): damaged; see jsonl-sink --check and --repair",
+	    r->name, r->lines + 1, r->at);
+}
+
+/* What stands behind the last good line is no line of its own: drops it, to be read again next time. */
+static int torn(struct journal_reader *r)
+{
+	r->torn = r->block.len > r->used;
+	r->block.len = r->used;
+	return 0;
 }
 
 /* A line is whole. Is it good? A bad one may be torn only when nothing stands behind it. */
 static int judge(struct journal_reader *r, struct journal_line *l, struct span text,
-    bool (*in_place)(void *, struct span), void *ctx)
+    journal_name_fn *in_place, void *ctx)
 {
 	int more;
 
@@ -441,18 +484,25 @@ static int judge(struct journal_reader *r, struct journal_line *l, struct span t
 	if (more < 0)
 		return -1;
 	text.p = r->block.data + r->used; /* fill() moves the block */
-	if (!more && !journal_each_name(text, in_place, ctx)) {
-		r->torn = true;
-		r->block.len = r->used;
-		return 0;
-	}
-	return fail(EXIT_DATA,
-	    "%s: line %" PRId64 " (byte %" PRId64 "): damaged; see jsonl-sink --check and --repair",
-	    r->name, r->lines + 1, r->at);
+	return more || journal_each_name(text, in_place, ctx) ? damaged(r) : torn(r);
 }
 
-int journal_next(struct journal_reader *r, struct journal_line *l,
-    bool (*in_place)(void *ctx, struct span file), void *ctx)
+/*
+ * The end, and no newline: torn, unless the files of the line are in place. Then its writer had written all of
+ * it, and either the newline came while we looked, or something has damaged it.
+ */
+static int judge_tail(struct journal_reader *r, journal_name_fn *in_place, void *ctx)
+{
+	struct span text = { r->block.data + r->used, r->block.len - r->used };
+	int more;
+
+	if (text.n == 0 || !journal_each_name(text, in_place, ctx))
+		return torn(r);
+	more = fill(r);
+	return more == 0 ? damaged(r) : more;
+}
+
+int journal_next(struct journal_reader *r, struct journal_line *l, journal_name_fn *in_place, void *ctx)
 {
 	size_t scanned = 0;
 	int more;
@@ -468,12 +518,9 @@ int journal_next(struct journal_reader *r, struct journal_line *l,
 			return judge(r, l, (struct span){ start, (size_t)(nl - start) }, in_place, ctx);
 		scanned = unread;
 		more = fill(r);
-		if (more < 0)
-			return -1;
-		if (more == 0) {
-			r->torn = r->block.len > r->used;
-			r->block.len = r->used; /* read again next time: a writer may be in the middle of it */
-			return 0;
-		}
+		if (more == 0)
+			more = judge_tail(r, in_place, ctx);
+		if (more <= 0)
+			return more;
 	}
 }

@@ -51,10 +51,13 @@ void journal_line_release(struct journal_line *l);
 int journal_parse(struct journal_line *l, struct span text);
 
 /*
- * Calls each() for the file names in a line that may be damaged, until it returns true. They are found by their
- * neighbours, so a name with an escape in it is not found. Whether each() returned true.
+ * For the files in a line that may be damaged: `file` below the lake's directory, `tmp` the name that it had before
+ * in the same directory; empty when that cannot be read.
  */
-bool journal_each_name(struct span text, bool (*each)(void *ctx, struct span file), void *ctx);
+typedef bool journal_name_fn(void *ctx, struct span file, struct span tmp);
+
+/* Calls each() for the names that can still be read, until it returns true. Whether it did. */
+bool journal_each_name(struct span text, journal_name_fn *each, void *ctx);
 
 /* Appends the line with crc and newline. */
 void journal_format(const struct journal_line *l, struct buf *to);
@@ -80,11 +83,12 @@ void journal_reader_init(struct journal_reader *r, int fd, const char *name);
 void journal_reader_release(struct journal_reader *r);
 
 /*
- * The next line. 1: *l, valid until the next call; 0: no more, r->at is where the next one goes, r->torn whether garbage stands there;
- * -1 with fail(EXIT_DATA): rot. in_place(ctx, file): whether a file of that name is in the lake; it decides
- * whether a bad last line is torn or rot. Call again later for what was appended since.
+ * The next line. 1: *l, valid until the next call; 0: no more, r->at is where the next one goes, r->torn
+ * whether garbage stands there; -1 with fail(EXIT_DATA): rot. in_place(ctx, file, tmp): whether the file has its
+ * name, so that the commit was done; it decides whether a bad last line is torn (to be cut: nothing of it was done) or
+ * rot. Call again later for what was appended since.
  */
-int journal_next(struct journal_reader *r, struct journal_line *l,
-    bool (*in_place)(void *ctx, struct span file), void *ctx);
+int journal_next(struct journal_reader *r, struct journal_line *l, journal_name_fn *in_place,
+    void *ctx);
 
 #endif

@@ -79,9 +79,20 @@ int lake_exists(int dirfd, struct span file)
 	return there;
 }
 
-bool lake_in_place(void *ctx, struct span file)
+bool lake_in_place(void *ctx, struct span file, struct span tmp)
 {
-	return lake_exists(*(int *)ctx, file) > 0;
+	int dirfd = *(int *)ctx;
+	size_t n = beneath_dirname(file.p, file.n);
+	struct buf path = BUF_INIT;
+	bool gone;
+
+	/* Of a name that is lost only the other one tells, and a snapshot may be the one before. */
+	if (tmp.n == 0)
+		return !lake_is_snapshot_name(file) && lake_exists(dirfd, file) > 0;
+	buf_addf(&path, "%.*s%s%.*s", (int)n, file.p, n ? "/" : "", (int)tmp.n, tmp.p);
+	gone = lake_exists(dirfd, buf_span(&path)) == 0;
+	buf_release(&path);
+	return gone;
 }
 
 int64_t lake_rolled(const char *dir, int dirfd)

@@ -20,8 +20,11 @@ bool lake_is_snapshot_name(struct span file);
 
 /* 1: there; 0: not; -1 with fail(). Never follows a symlink. */
 int lake_exists(int dirfd, struct span file);
-/* journal_next's in_place; ctx: int *dirfd. */
-bool lake_in_place(void *ctx, struct span file);
+/*
+ * journal_next's in_place; ctx: int *dirfd. A file's temporary name is durable before its line is written, and goes
+ * only by the rename: so the file is in place when that name is gone.
+ */
+bool lake_in_place(void *ctx, struct span file, struct span tmp);
 
 /* The largest N of journal.N in .sluice; 0: none; -1 with fail(). */
 int64_t lake_rolled(const char *dir, int dirfd);

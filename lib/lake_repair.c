@@ -115,11 +115,12 @@ static int cut(struct repair *r, int64_t at, const char *why)
 	return 0;
 }
 
-static bool quarantine_name(void *ctx, struct span file)
+static bool quarantine_name(void *ctx, struct span file, struct span tmp)
 {
 	struct repair *r = ctx;
 
-	if (lake_exists(r->dirfd, file) > 0 && quarantine_span(r, file) < 0)
+	if (lake_in_place(&r->dirfd, file, tmp) && lake_exists(r->dirfd, file) > 0 &&
+	    quarantine_span(r, file) < 0)
 		report();
 	return false;
 }
