@@ -228,7 +228,7 @@ subtest 'a bad line ends the run with its place, what came before is written' =>
 	for my $bad ((split /\n/, $text, -1)[ map { 2 * $_ } 0 .. 22 ]) {
 		my $t = topic('bad');
 		my $r = run('kwrite', '-t', $t, { stdin => qq({"a":1}\n{"a":2}\n$bad\n{"a":3}\n) });
-		is $r->{exit}, 65, $bad eq '' ? 'empty' : $bad =~ s/(.{60}).*/$1/r =~ s/[^ -~]/?/gr;
+		is $r->{exit}, 65, "line 3: " . substr($bad =~ s/[^ -~]/?/gr, 0, 60);
 		like $r->{err}, qr/^kwrite: stdin:3: ./m;
 		is scalar rows_of($t), 2 if $n++ % 6 == 0;
 	}

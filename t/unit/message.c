@@ -18,7 +18,7 @@ static int parse(const char *line, struct message *m)
 	size_t n = strlen(line);
 
 	assert_true(n < sizeof(text) - 64);
-	memcpy(text, line, n);
+	memcpy(text, line, n + 1);
 	assert_int_equal(stream_parse(&stream, (struct span){ text, n }, &l), 0);
 	return message_from_line(&rules, &stream, &l, m);
 }
