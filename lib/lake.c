@@ -192,20 +192,13 @@ static void temp_name(const struct lake *l, int64_t number, char *to, size_t siz
 static int register_temp(struct lake *l, const struct dir *d, const char *name)
 {
 	struct buf path = BUF_INIT, line = BUF_INIT;
-	ssize_t n;
 	int r = 0;
 
 	buf_addf(&path, "%s%s%s", d->path, *d->path ? "/" : "", name);
 	json_escape(&line, path.data, path.len);
 	buf_add_char(&line, '\n');
-	do
-		n = write(l->writer_fd, line.data, line.len);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)line.len) {
-		if (n >= 0)
-			errno = ENOSPC;
+	if (write_all(l->writer_fd, line.data, line.len) < 0)
 		r = fail_errno(EXIT_IO, "%s/" META_WRITERS "/%s", l->dir, l->id);
-	}
 	buf_release(&path);
 	buf_release(&line);
 	return r;
@@ -284,16 +277,19 @@ int lake_temp_reopen(struct lake *l, int64_t temp)
 	return fd;
 }
 
-static void unlink_beneath(int dirfd, const char *path)
+/* Whether it is gone now. */
+static bool unlink_beneath(int dirfd, const char *path)
 {
 	char *dir = xstrndup(path, beneath_dirname(path, strlen(path)));
 	int fd = beneath_dir(dirfd, dir);
+	bool gone = fd < 0 && errno == ENOENT;
 
 	if (fd >= 0) {
-		unlinkat(fd, path + (*dir ? strlen(dir) + 1 : 0), 0);
+		gone = unlinkat(fd, path + (*dir ? strlen(dir) + 1 : 0), 0) == 0 || errno == ENOENT;
 		close(fd);
 	}
 	free(dir);
+	return gone;
 }
 
 void lake_temp_drop(struct lake *l, int64_t temp)
@@ -417,6 +413,7 @@ static int sweep_writer(struct lake *l, int writers, const char *id)
 	enum line_result result;
 	struct reader r;
 	struct span line;
+	bool gone = true;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : fail_errno(0, "%s/" META_WRITERS "/%s", l->dir, id);
@@ -430,7 +427,7 @@ static int sweep_writer(struct lake *l, int writers, const char *id)
 
 		if (line.n > 2 && json_valid(line.p, line.n, NULL)) {
 			json_unescape(&file, (struct span){ line.p + 1, line.n - 2 });
-			unlink_beneath(l->dirfd, buf_cstr(&file));
+			gone = unlink_beneath(l->dirfd, buf_cstr(&file)) && gone;
 		}
 		buf_release(&file);
 	}
@@ -438,8 +435,8 @@ static int sweep_writer(struct lake *l, int writers, const char *id)
 	close(fd);
 	if (result == LINE_FAIL)
 		return -1;
-	/* A cut last line names a file that was not made yet. */
-	if (result != LINE_WAIT) {
+	/* A cut last line names a file that was not made yet. What could not be removed stays listed. */
+	if (result != LINE_WAIT && gone) {
 		unlinkat(writers, id, 0);
 		note("%s: swept the temporary files of writer %s", l->dir, id);
 	}

@@ -213,6 +213,8 @@ static int rename_new(int fd, const char *from, const char *to)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
+	if (fstatat(fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
 	if (fstatat(fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		errno = EEXIST;
 		return -1;

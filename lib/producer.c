@@ -62,18 +62,26 @@ static enum exit_code exit_code_of(rd_kafka_resp_err_t err)
 static void remember(struct producer *p, uint64_t tag, const char *topic, int32_t partition,
     rd_kafka_resp_err_t err)
 {
-	const char *why = err == RD_KAFKA_RESP_ERR__FATAL && p->kafka.why[0] ? p->kafka.why
-									     : rd_kafka_err2str(err);
+	struct buf text = BUF_INIT;
+	rd_kafka_resp_err_t fatal;
+	char why[512];
 
 	if (p->failed++ > 0)
 		return;
+	/* After a fatal error all that waits is purged: then that error is the reason. */
+	fatal = rd_kafka_fatal_error(p->kafka.rk, why, sizeof(why));
+	err = fatal ? fatal : err;
+	buf_addf(&text, "topic %s", topic);
+	if (partition >= 0)
+		buf_addf(&text, " partition %" PRId32, partition);
+	buf_addf(&text, ": %s", fatal ? why : rd_kafka_err2str(err));
+	/* What asks for the right is the idempotent producer's number, before any record is seen. */
+	if (err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)
+		buf_add_str(&text, " (may this user write to the topic?)");
 	p->failed_tag = tag;
 	p->code = exit_code_of(err);
-	if (partition >= 0)
-		snprintf(p->why, sizeof(p->why), "topic %s partition %" PRId32 ": %s", topic,
-		    partition, why);
-	else
-		snprintf(p->why, sizeof(p->why), "topic %s: %s", topic, why);
+	snprintf(p->why, sizeof(p->why), "%s", buf_cstr(&text));
+	buf_release(&text);
 }
 
 /* ---- acknowledgements ---- */

@@ -174,8 +174,12 @@ static int read_from(void)
 
 	if (strcmp(from, "-") == 0)
 		return read_marks(STDIN_FILENO, "stdin");
-	if (stat(from, &st) < 0)
+	if (stat(from, &st) < 0) {
+		/* The first run of a line: its sink makes the lake, before or after this. */
+		if (errno == ENOENT && *from && from[strlen(from) - 1] == '/')
+			return 0;
 		return fail_errno(errno == EACCES ? EXIT_PERM : EXIT_CONFIG, "%s", from);
+	}
 	if (S_ISDIR(st.st_mode))
 		return lake_read_positions(from, name, &from_positions);
 	fd = open(from, O_RDONLY | O_CLOEXEC);

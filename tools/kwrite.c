@@ -51,9 +51,9 @@ static const struct opt options[] = {
 	    .help = "key of bare objects: a field of theirs, user_id or .user.id" },
 	{ 0, "keep-partition", NULL, OPT_FLAG, &rules.keep_partition,
 	    .help = "records go to the partition that they name" },
-	{ 'z', "compression", "CODEC", OPT_CALL, NULL, set_codec,
+	{ 'z', "compress", "CODEC", OPT_CALL, NULL, set_codec,
 	    .help = "none, gzip, snappy, lz4 or zstd" },
-	{ 'a', "acks", NULL, OPT_FLAG, &print_marks,
+	{ 'a', "ack", NULL, OPT_FLAG, &print_marks,
 	    .help = "print position marks of what the broker has acknowledged" },
 	{ 'm', "timeout", "SEC", OPT_SECONDS, &timeout_ms,
 	    .help = "give up when the broker has not answered for so long (30)" },
@@ -61,8 +61,8 @@ static const struct opt options[] = {
 
 static const struct opt_tool tool = {
 	.name = "kwrite",
-	.usage = "[-b HOSTS] [-F FILE] [-X KEY=VALUE] [-t TOPIC] [-k FIELD] [--keep-partition] [-z CODEC] [-a]\n"
-		 "[FILE...]",
+	.usage = "[-b HOSTS] [-F FILE] [-X KEY=VALUE] [-t TOPIC] [-k FIELD] [--keep-partition]\n"
+		 "[-z CODEC] [-a] [-m SEC] [FILE...]",
 	.about = "Writes records and bare objects from FILEs or standard input to Kafka.",
 	.options = options,
 	.count = OPT_COUNT(options),

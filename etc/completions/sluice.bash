@@ -53,14 +53,13 @@ _sluice()
 		;;
 	kwrite)
 		options='-b --brokers -F --config -X --set -t --topic -k --key --keep-partition -z
-			--compression -a --acks -m --timeout -q --quiet -v --verbose -h --help -V
-			--version'
+			--compress -a --ack -m --timeout -q --quiet -v --verbose -h --help -V --version'
 		case $prev in
 		-F | --config)
 			offer=(-f) value=1
 			;;
-		-b | --brokers | -X | --set | -t | --topic | -k | --key | -z | --compression \
-			| -m | --timeout)
+		-b | --brokers | -X | --set | -t | --topic | -k | --key | -z | --compress | -m \
+			| --timeout)
 			return
 			;;
 		esac
