@@ -51,9 +51,14 @@ int opt_size(const char *text, int64_t *out)
 	if (end == text || errno || v < 0 || strspn(text, " \t\n") > 0)
 		return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M or G)", text);
 	if (*end) {
-		unit = strchr(units, *end == 'K' ? 'k' : *end == 'm' ? 'M' : *end == 'g' ? 'G' : *end);
+		unit = strchr(units,
+		    *end == 'K'       ? 'k'
+			: *end == 'm' ? 'M'
+			: *end == 'g' ? 'G'
+				      : *end);
 		if (!unit || end[1])
-			return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M or G)", text);
+			return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M or G)",
+			    text);
 		shift = 10 * (int)(unit - units + 1);
 	}
 	if (v > INT64_MAX >> shift)
@@ -69,7 +74,8 @@ int opt_seconds(const char *text, int64_t *ms)
 
 	errno = 0;
 	v = strtod(text, &end);
-	if (end == text || *end || errno || !(v >= 0) || v > 1e9 || strspn(text, "0123456789.") != strlen(text))
+	if (end == text || *end || errno || !(v >= 0) || v > 1e9 ||
+	    strspn(text, "0123456789.") != strlen(text))
 		return fail(EXIT_USAGE, "\"%s\" is not a number of seconds", text);
 	*ms = (int64_t)(v * 1000 + 0.5);
 	return 0;
@@ -157,7 +163,10 @@ static void print_help(const struct opt_tool *tool, const struct opt *all, size_
 	for (;;) {
 		size_t n = strcspn(usage, "\n");
 
-		printf("%s %s%s%.*s\n", lead, tool->name, n ? " " : "", (int)n, usage);
+		if (*usage == ' ')
+			printf("%s %*s%.*s\n", lead, (int)strlen(tool->name), "", (int)n, usage);
+		else
+			printf("%s %s%s%.*s\n", lead, tool->name, n ? " " : "", (int)n, usage);
 		if (!usage[n])
 			break;
 		usage += n + 1;
@@ -200,7 +209,8 @@ static struct opt *with_common(const struct opt_tool *tool, struct common *c, si
 	const struct opt common[] = {
 		{ 'q', "quiet", NULL, OPT_FLAG, &c->quiet, .help = "no notes and no summary" },
 		{ 'v', "verbose", NULL, OPT_FLAG, &c->verbose, .help = "say more of what is done" },
-		{ tool->host_letter ? '?' : 'h', "help", NULL, OPT_FLAG, &c->help, .help = "print this help" },
+		{ tool->host_letter ? '?' : 'h', "help", NULL, OPT_FLAG, &c->help,
+		    .help = "print this help" },
 		{ 'V', "version", NULL, OPT_FLAG, &c->version, .help = "print the version" },
 	};
 	struct opt *all = xcalloc(tool->count + OPT_COUNT(common), sizeof(*all));
@@ -266,11 +276,16 @@ static int parse(const struct opt_tool *tool, struct opt *all, size_t count, str
 
 	buf_add_char(&shorts, ':');
 	for (size_t i = 0; i < count; i++) {
-		int arg = !takes_value(&all[i]) ? no_argument : value_optional(&all[i]) ? optional_argument : required_argument;
+		int arg = !takes_value(&all[i]) ? no_argument
+		    : value_optional(&all[i])   ? optional_argument
+						: required_argument;
 
 		if (all[i].letter && all[i].letter != '?') {
 			buf_add_char(&shorts, all[i].letter);
-			buf_add(&shorts, "::", (size_t)(arg == required_argument ? 1 : arg == optional_argument ? 2 : 0));
+			buf_add(&shorts, "::",
+			    (size_t)(arg == required_argument  ? 1
+				    : arg == optional_argument ? 2
+							       : 0));
 		}
 		if (all[i].name)
 			longs[n++] = (struct option){ all[i].name, arg, NULL, LONG_BASE + (int)i };

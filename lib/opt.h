@@ -27,7 +27,7 @@ struct opt {
 	const char *name; /* long name, NULL: letter only */
 	const char *arg;  /* what --help calls the value: "SEC"; NULL for flags; "[N]": optional */
 	enum opt_kind kind;
-	void *to;         /* by kind; for OPT_CALL the ctx */
+	void *to; /* by kind; for OPT_CALL the ctx */
 	int (*call)(void *ctx, const char *arg);
 	int64_t min, max; /* both 0: no limits but >= 0 */
 	const char *help; /* one line or more, wrapped by opt_help */
@@ -35,12 +35,13 @@ struct opt {
 
 struct opt_tool {
 	const char *name;
-	const char *usage;    /* after the name: "[-l LAYOUT] [-t FIELD]"; several lines by \n */
-	const char *about;    /* one sentence */
+	const char *usage; /* after the name: "[-l LAYOUT] [-t FIELD]"; several forms by \n; a line that
+				 begins with a blank continues the one before */
+	const char *about; /* one sentence */
 	const struct opt *options;
 	size_t count;
-	const char *footer;   /* after the options; NULL: none */
-	bool host_letter;     /* -h is the host; help is -? and --help */
+	const char *footer; /* after the options; NULL: none */
+	bool host_letter;   /* -h is the host; help is -? and --help */
 };
 
 #define OPT_COUNT(a) (sizeof(a) / sizeof((a)[0]))

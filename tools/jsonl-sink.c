@@ -22,13 +22,13 @@ struct options {
 	bool print, check, repair;
 };
 
+static struct options o;
+
 static int set_mode(void *ctx, const char *arg)
 {
-	struct options *o = ctx;
-
 	for (enum sink_mode m = SINK_APPEND; m <= SINK_IGNORE; m++) {
 		if (strcmp(arg, sink_mode_name(m)) == 0) {
-			o->sink.mode = m;
+			o.sink.mode = m;
 			return 0;
 		}
 	}
@@ -38,11 +38,9 @@ static int set_mode(void *ctx, const char *arg)
 static int set_shape(void *ctx, const char *arg)
 {
 	static const char *const name[] = { "record", "payload", "flat" };
-	struct options *o = ctx;
-
 	for (int i = 0; i < 3; i++) {
 		if (strcmp(arg, name[i]) == 0) {
-			o->sink.shape = (enum sink_shape)i;
+			o.sink.shape = (enum sink_shape)i;
 			return 0;
 		}
 	}
@@ -51,14 +49,13 @@ static int set_shape(void *ctx, const char *arg)
 
 static int set_gzip(void *ctx, const char *arg)
 {
-	struct options *o = ctx;
 	int64_t level = 6;
 
 	if (strncmp(arg, "gzip", 4) != 0 || (arg[4] && arg[4] != ':'))
 		return fail(EXIT_USAGE, "\"%s\" is not gzip or gzip:1 to gzip:9", arg);
 	if (arg[4] && opt_int(arg + 5, 1, 9, &level) < 0)
 		return -1;
-	o->sink.gzip_level = (int)level;
+	o.sink.gzip_level = (int)level;
 	return 0;
 }
 
@@ -71,28 +68,22 @@ static int check_path(const char *arg)
 
 static int set_path(void *ctx, const char *arg)
 {
-	struct options *o = ctx;
-
-	o->sink.path = arg;
+	o.sink.path = arg;
 	return check_path(arg);
 }
 
 static int set_reject_path(void *ctx, const char *arg)
 {
-	struct options *o = ctx;
-
-	o->sink.reject_path = arg;
-	o->sink.rejects = true;
+	o.sink.reject_path = arg;
+	o.sink.rejects = true;
 	return check_path(arg);
 }
 
 static int add_root(void *ctx, const char *arg)
 {
-	struct options *o = ctx;
-
-	if (o->sink.roots == ROOTS_MAX)
+	if (o.sink.roots == ROOTS_MAX)
 		return fail(EXIT_USAGE, "more than %d", ROOTS_MAX);
-	o->root[o->sink.roots++] = arg;
+	o.root[o.sink.roots++] = arg;
 	return check_path(arg);
 }
 
@@ -105,7 +96,7 @@ static int64_t roll_bytes(void)
 	return text && opt_size(text, &n) == 0 ? n : 0;
 }
 
-static int print_positions(const struct options *o, const char *name, char **topic, int topics)
+static int print_positions(char **topic, int topics)
 {
 	struct positions ps;
 	struct position **list;
@@ -115,7 +106,8 @@ static int print_positions(const struct options *o, const char *name, char **top
 
 	writer_init(&out, STDOUT_FILENO, 0);
 	positions_init(&ps, (struct positions_rules){ 0 });
-	r = lake_read_positions(o->sink.dir, name, &ps);
+	r = lake_read_positions(o.sink.dir, o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode),
+	    &ps);
 	for (size_t i = 0; i < ps.count; i++) {
 		ps.item[i]->moved = topics == 0;
 		for (int t = 0; t < topics; t++)
@@ -131,7 +123,7 @@ static int print_positions(const struct options *o, const char *name, char **top
 	return r < 0 ? (int)report() : EXIT_DONE;
 }
 
-static int check(const struct options *o)
+static int check(void)
 {
 	struct progress p;
 	struct lake_check c;
@@ -139,9 +131,9 @@ static int check(const struct options *o)
 	int r;
 
 	progress_start(&p);
-	if (o->repair && lake_repair(o->sink.dir) < 0)
+	if (o.repair && lake_repair(o.sink.dir) < 0)
 		return (int)report();
-	r = lake_check(o->sink.dir, &c);
+	r = lake_check(o.sink.dir, &c);
 	progress_figures(&p, (uint64_t)c.records, (uint64_t)c.bytes, figures, sizeof(figures));
 	say("%" PRId64 " commits, %" PRId64 " files, %" PRId64 " records verified; %s", c.commits,
 	    c.files, c.records, figures);
@@ -190,7 +182,7 @@ static void summary(const struct sink *s, const struct progress *p)
 	    c.in, c.stored, c.skipped + c.ignored, c.rejected, c.files, c.commits, figures);
 }
 
-static int run(const struct options *o)
+static int run(void)
 {
 	struct progress p;
 	struct writer acks;
@@ -200,7 +192,7 @@ static int run(const struct options *o)
 	sig_install(false);
 	progress_start(&p);
 	writer_init(&acks, STDOUT_FILENO, 0);
-	s = sink_open(&o->sink, &acks);
+	s = sink_open(&o.sink, &acks);
 	if (!s)
 		return (int)report();
 	if (pump(s, &p) < 0)
@@ -215,54 +207,66 @@ static int run(const struct options *o)
 	return code == EXIT_DONE && sig_stop() ? (sig_stop() == 2 ? EXIT_INT : EXIT_DONE) : code;
 }
 
+static struct options o = {
+	.sink = { .reject_path = "_rejects",
+	    .root = o.root,
+	    .interval_ms = 60000,
+	    .size = INT64_C(1) << 30,
+	    .timeout_ms = LAKE_LOCK_TIMEOUT },
+	.threads = 1,
+};
+
+static const struct opt table[] = {
+	{ 'm', "mode", "MODE", OPT_CALL, NULL, set_mode,
+	    .help = "append (default), overwrite: each path becomes one snapshot, or ignore: leave paths that have files" },
+	{ 'w', "write", "SHAPE", OPT_CALL, NULL, set_shape,
+	    .help = "record (default): the whole line; payload; flat: payload members with _topic, _partition, _offset, _ts, _key" },
+	{ 'z', "compress", "gzip[:N]", OPT_CALL, NULL, set_gzip,
+	    .help = "compress with gzip, level N (6)" },
+	{ 'j', "threads", "N", OPT_INT, &o.threads, NULL, 1, 256, "threads that compress (1)" },
+	{ 'i', "interval", "SEC", OPT_SECONDS, &o.sink.interval_ms,
+	    .help = "commit when the oldest uncommitted record is so old (60)" },
+	{ 0, "size", "SIZE", OPT_SIZE, &o.sink.size, NULL, 1, INT64_MAX,
+	    "commit at so many uncompressed bytes (1G)" },
+	{ 'N', "name", "NAME", OPT_STRING, &o.sink.name,
+	    .help = "name of this pipeline's positions (the mode)" },
+	{ 'p', "path", "PATH", OPT_CALL, NULL, set_path, .help = "path of lines that have none" },
+	{ 0, "root", "PATH", OPT_CALL, NULL, add_root,
+	    .help = "overwrite, ignore: make an empty snapshot there when nothing came for it; may be repeated" },
+	{ 'r', "keep-rejects", NULL, OPT_FLAG, &o.sink.rejects,
+	    .help = "store bad lines under _rejects and go on" },
+	{ 0, "reject-path", "PATH", OPT_CALL, NULL, set_reject_path,
+	    .help = "store them there; implies -r" },
+	{ 'a', "ack", NULL, OPT_FLAG, &o.sink.acks,
+	    .help = "print the positions of each commit when it is durable" },
+	{ 0, "trust-eof", NULL, OPT_FLAG, &o.sink.trust_eof,
+	    .help = "overwrite, ignore: publish at the end of a stream without marks" },
+	{ 0, "allow-gap", NULL, OPT_FLAG, &o.sink.allow_gap,
+	    .help = "accept a stream that starts above the position" },
+	{ 0, "recreated", NULL, OPT_FLAG, &o.sink.recreated,
+	    .help = "the topic was made anew: begin its positions anew" },
+	{ 0, "timeout", "SEC", OPT_SECONDS, &o.sink.timeout_ms,
+	    .help = "wait so long for another writer's commit (30)" },
+	{ 'Q', "positions", NULL, OPT_FLAG, &o.print, .help = "print the stored positions" },
+	{ 0, "check", NULL, OPT_FLAG, &o.check, .help = "verify the lake against its journal" },
+	{ 0, "repair", NULL, OPT_FLAG, &o.repair, .help = "mend the lake, then verify it" },
+};
+
+static const struct opt_tool tool = {
+	"jsonl-sink",
+	"[-m append|overwrite|ignore] [-w record|payload|flat] [-z gzip[:N]] [-j N]\n"
+	" [-i SEC] [--size SIZE] [-N NAME] [-p PATH] [-r] [-a] DIR\n"
+	"-Q [-m MODE | -N NAME] DIR [TOPIC ...]\n"
+	"--check | --repair DIR",
+	"Stores a stream of records in a data lake, exactly once.",
+	table,
+	OPT_COUNT(table),
+	NULL,
+	false,
+};
+
 int main(int argc, char **argv)
 {
-	struct options o = { .sink = { .reject_path = "_rejects",
-				 .interval_ms = 60000,
-				 .size = INT64_C(1) << 30,
-				 .timeout_ms = LAKE_LOCK_TIMEOUT },
-		.threads = 1 };
-	const struct opt table[] = {
-		{ 'm', "mode", "MODE", OPT_CALL, &o, set_mode,
-		    .help = "append (default), overwrite: each path becomes one snapshot, or ignore: leave paths that have files" },
-		{ 'w', "write", "SHAPE", OPT_CALL, &o, set_shape,
-		    .help = "record (default): the whole line; payload; flat: payload members with _topic, _partition, _offset, _ts, _key" },
-		{ 'z', "compress", "gzip[:N]", OPT_CALL, &o, set_gzip,
-		    .help = "compress with gzip, level N (6)" },
-		{ 'j', "threads", "N", OPT_INT, &o.threads, NULL, 1, 256, "threads that compress (1)" },
-		{ 'i', "interval", "SEC", OPT_SECONDS, &o.sink.interval_ms,
-		    .help = "commit when the oldest uncommitted record is so old (60)" },
-		{ 0, "size", "SIZE", OPT_SIZE, &o.sink.size, NULL, 1, INT64_MAX,
-		    "commit at so many uncompressed bytes (1G)" },
-		{ 'N', "name", "NAME", OPT_STRING, &o.sink.name,
-		    .help = "name of this pipeline's positions (the mode)" },
-		{ 'p', "path", "PATH", OPT_CALL, &o, set_path, .help = "path of lines that have none" },
-		{ 0, "root", "PATH", OPT_CALL, &o, add_root,
-		    .help = "overwrite, ignore: make an empty snapshot there when nothing came for it; may be repeated" },
-		{ 'r', "keep-rejects", NULL, OPT_FLAG, &o.sink.rejects,
-		    .help = "store bad lines under _rejects and go on" },
-		{ 0, "reject-path", "PATH", OPT_CALL, &o, set_reject_path,
-		    .help = "store them there; implies -r" },
-		{ 'a', "ack", NULL, OPT_FLAG, &o.sink.acks,
-		    .help = "print the positions of each commit when it is durable" },
-		{ 0, "trust-eof", NULL, OPT_FLAG, &o.sink.trust_eof,
-		    .help = "overwrite, ignore: publish at the end of a stream without marks" },
-		{ 0, "allow-gap", NULL, OPT_FLAG, &o.sink.allow_gap,
-		    .help = "accept a stream that starts above the position" },
-		{ 0, "recreated", NULL, OPT_FLAG, &o.sink.recreated,
-		    .help = "the topic was made anew: begin its positions anew" },
-		{ 0, "timeout", "SEC", OPT_SECONDS, &o.sink.timeout_ms,
-		    .help = "wait so long for another writer's commit (30)" },
-		{ 'Q', "positions", NULL, OPT_FLAG, &o.print, .help = "print the stored positions" },
-		{ 0, "check", NULL, OPT_FLAG, &o.check, .help = "verify the lake against its journal" },
-		{ 0, "repair", NULL, OPT_FLAG, &o.repair, .help = "mend the lake, then verify it" },
-	};
-	const struct opt_tool tool = { "jsonl-sink",
-		"[-m append|overwrite|ignore] [-w record|payload|flat] [-z gzip[:N]] [-j N] [-i SEC]\n"
-		"[--size SIZE] [-N NAME] [-p PATH] [-r] [-a] DIR\n"
-		"-Q [-m MODE | -N NAME] DIR [TOPIC ...]\n--check | --repair DIR",
-		"Store a stream of records in a data lake, exactly once.", table, OPT_COUNT(table),
-		NULL, false };
 	int code, first = opt_parse(&tool, argc, argv, &code);
 
 	if (first < 0)
@@ -272,13 +276,11 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	o.sink.dir = argv[first];
-	o.sink.root = o.root;
 	o.sink.threads = (int)o.threads;
 	o.sink.roll_bytes = roll_bytes();
 	if (o.check || o.repair)
-		return check(&o);
+		return check();
 	if (o.print)
-		return print_positions(&o, o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode),
-		    argv + first + 1, argc - first - 1);
-	return run(&o);
+		return print_positions(argv + first + 1, argc - first - 1);
+	return run();
 }
