@@ -52,6 +52,11 @@ is_deeply [ map { [ @$_{qw(partition offset key value ts)} ] } rows_of("$topic{T
     [ map { [ @$_{qw(partition offset key value ts)} ] } rows_of($topic{TX}) ], 'the copied topic is the same';
 is scalar(rows_of("$topic{TX}-again")), 2000, 'the lake was replayed';
 is shell('jsonl-sink --check copy_of_lake/')->{exit}, 0, 'the copied lake is sound';
-is lines('lakecat copy_of_lake/'), lines('lakecat data_lake/'), 'and holds as much';
+is lines('lakecat copy_of_lake/'), lines('lakecat -N append data_lake/'), 'and holds as much';
+
+my $first = shell('kread -t TX -e --from new/ | partition | tee stream | jsonl-sink new/');
+is $first->{exit}, 0, 'the line with --from also begins a lake';
+$first = shell('kread -q -t TX -e --from none/ | grep -c offset');
+is $first->{exit}, 0, '... though it is not there when kread looks';
 
 done_testing;
