@@ -110,6 +110,12 @@ subtest 'also what does not listen to TERM' => sub {
 	is_deeply [ running($nap) ], [];
 };
 
+subtest 'orphans of the command are buried' => sub {
+	my $r = run('kmock', '-x', 'p=$(sleep 0.2 >/dev/null & echo $!); while kill -0 $p 2>/dev/null; do sleep 0.1; done',
+		{ timeout => 20 });
+	is $r->{exit}, 0, 'the command can wait for one to be gone';
+};
+
 subtest 'killed outright it takes the command along' => sub {
 	my $nap = nap();
 	my $p = spawn('kmock', '-x', "exec sleep $nap");
