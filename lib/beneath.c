@@ -17,11 +17,23 @@ size_t beneath_dirname(const char *path, size_t n)
 	return n > 0 ? n - 1 : 0;
 }
 
-static int on_device_of(int dirfd, int fd)
+/* Mounts, where the kernel numbers them (5.8); else devices, though files on overlayfs have others than directories. */
+static bool one_mount(int dirfd, int fd)
 {
-	struct stat a, b;
+	struct statx a, b;
+	struct stat x, y;
 
-	if (fstat(dirfd, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev)
+	if (statx(dirfd, "", AT_EMPTY_PATH, STATX_MNT_ID, &a) == 0 &&
+	    statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &b) == 0 &&
+	    (a.stx_mask & b.stx_mask & STATX_MNT_ID))
+		return a.stx_mnt_id == b.stx_mnt_id;
+	return fstat(dirfd, &x) == 0 && fstat(fd, &y) == 0 &&
+	    (!S_ISDIR(y.st_mode) || x.st_dev == y.st_dev);
+}
+
+static int on_mount_of(int dirfd, int fd)
+{
+	if (one_mount(dirfd, fd))
 		return fd;
 	close(fd);
 	errno = EXDEV;
@@ -36,7 +48,7 @@ static int open_component(int dirfd, const char *name, int flags, mode_t mode)
 
 	if (fd < 0 && errno == ENOTDIR && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
-	return fd < 0 ? -1 : on_device_of(dirfd, fd);
+	return fd < 0 ? -1 : on_mount_of(dirfd, fd);
 }
 
 /* Walks to the directory `path` (n bytes), making components when `made` is given. */
