@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define MEMORY   ((int64_t)256 << 20)
@@ -29,6 +30,16 @@ struct spool {
 	int64_t raw, records;
 };
 
+/* The other half is for the lake, a walk to a deep directory and whatever the process got from its parent. */
+static int descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 >= MAX_OPEN)
+		return MAX_OPEN;
+	return limit.rlim_cur < 4 ? 1 : (int)limit.rlim_cur / 2;
+}
+
 struct spool *spool_open(struct lake *lake, const struct spool_options *o)
 {
 	struct spool *s = xcalloc(1, sizeof(*s));
@@ -38,7 +49,7 @@ struct spool *spool_open(struct lake *lake, const struct spool_options *o)
 	if (s->o.memory == 0)
 		s->o.memory = MEMORY;
 	if (s->o.max_open == 0)
-		s->o.max_open = MAX_OPEN;
+		s->o.max_open = descriptors();
 	if (o->gzip_level > 0 && !(s->gzip = gzip_open(o->gzip_level, o->threads))) {
 		free(s);
 		return NULL;
@@ -63,7 +74,7 @@ static void link_newest(struct spool *s, struct spool_file *f)
 }
 
 /*
- * A file is fsynced whenever its descriptor goes: an error of a write that the kernel did late is told to a
+ * What was written is fsynced whenever the descriptor goes: an error of a write that the kernel did late is told to a
  * descriptor that was open then, not surely to one that is opened later.
  */
 static int close_file(struct spool *s, struct spool_file *f)
@@ -74,8 +85,9 @@ static int close_file(struct spool *s, struct spool_file *f)
 		return 0;
 	unlink_open(s, f);
 	s->open--;
-	if (fsync(f->fd) < 0)
+	if (f->dirty && fsync(f->fd) < 0)
 		r = fail_errno(EXIT_IO, "%s: fsync", f->path_text);
+	f->dirty = false;
 	if (close(f->fd) < 0 && r == 0)
 		r = fail_errno(EXIT_IO, "%s: close", f->path_text);
 	f->fd = -1;
@@ -110,6 +122,7 @@ static int put(struct spool *s, struct spool_file *f, struct span data)
 {
 	if (use(s, f) < 0)
 		return -1;
+	f->dirty = true;
 	if (write_all(f->fd, data.p, data.n) < 0)
 		return fail_errno(EXIT_IO, "%s", f->path_text);
 	f->file.crc32 = crc32_bytes(f->file.crc32, data.p, data.n);

@@ -18,7 +18,7 @@ struct spool_options {
 	int gzip_level; /* 0: plain */
 	int threads;    /* that compress */
 	int64_t memory; /* over all buffers; 0: 256 MiB */
-	int max_open;   /* descriptors; 0: 128 */
+	int max_open;   /* descriptors; 0: 128, at most half of those that the process may have */
 	bool snapshot;  /* the files are to be snapshots: lake_file.snapshot */
 };
 
@@ -33,6 +33,7 @@ struct spool_file {
 	bool ignored; /* the caller's: drop what comes for this path */
 	char *path_text;
 	int fd;                                       /* -1: not open */
+	bool dirty;                                   /* written to since it was opened */
 	size_t counted;                               /* of raw.cap in the spool's total */
 	struct spool_file *hash_next, *newer, *older; /* open descriptors, by last use */
 };
