@@ -427,7 +427,8 @@ static int sweep_writer(struct lake *l, int writers, const char *id)
 
 		if (line.n > 2 && json_valid(line.p, line.n, NULL)) {
 			json_unescape(&file, (struct span){ line.p + 1, line.n - 2 });
-			gone = unlink_beneath(l->dirfd, buf_cstr(&file)) && gone;
+			if (lake_is_temp_name(basename(buf_cstr(&file))))
+				gone = unlink_beneath(l->dirfd, file.data) && gone;
 		}
 		buf_release(&file);
 	}
@@ -541,7 +542,7 @@ struct lake *lake_open(const char *dir, const struct lake_options *options)
 		l->options.roll_bytes = LAKE_ROLL_BYTES;
 	l->dirfd = l->journal_fd = l->writer_fd = -1;
 	l->done = -1;
-	if (gethostname(l->host, sizeof(l->host) - 1) < 0)
+	if (gethostname(l->host, sizeof(l->host) - 1) < 0 || !utf8_valid(l->host, strlen(l->host)))
 		l->host[0] = '\0';
 	if (open_lake(l) == 0)
 		return l;
@@ -674,10 +675,19 @@ static int draft_others(struct lake *l, struct draft *d, const struct dir *in, s
 		return -1;
 	}
 	while ((e = readdir(dir))) {
-		struct span other;
+		struct span name = { e->d_name, strlen(e->d_name) }, other;
+		struct stat st;
 
-		if (!lake_is_data_name((struct span){ e->d_name, strlen(e->d_name) }))
+		if (!lake_is_data_name(name) ||
+		    fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    S_ISDIR(st.st_mode))
 			continue;
+		if (!utf8_valid(name.p, name.n)) {
+			closedir(dir);
+			return fail(EXIT_CANTCREAT,
+			    "%s/%s: has a data file whose name is no UTF-8: move it away", l->dir,
+			    in->path);
+		}
 		other = keep(d, in->path, e->d_name);
 		if (!span_eq(other, file))
 			journal_add_remove(&d->line, other);
@@ -721,7 +731,8 @@ static int draft_line(struct lake *l, struct draft *d, const struct lake_commit 
 			    : fail(EXIT_CANTCREAT,
 				  "%s/%.*s: is there already but not in the journal: move it away",
 				  l->dir, (int)file.n, file.p);
-		if (c->remove_others && draft_others(l, d, l->temp[f->temp].dir, file) < 0)
+		if (c->remove_others && f->snapshot &&
+		    draft_others(l, d, l->temp[f->temp].dir, file) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < c->remove_count; i++)

@@ -73,7 +73,7 @@ struct lake_commit {
 	size_t add_count;
 	char **remove; /* paths below DIR, files only */
 	size_t remove_count;
-	bool remove_others; /* also every other data file in the directories of `add` */
+	bool remove_others; /* also every other data file in the directories of its snapshots */
 };
 
 /*

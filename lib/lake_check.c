@@ -191,10 +191,12 @@ static int walk(int dirfd, const char *path, struct names *data, struct names *t
 	struct dirent *e;
 
 	if (!d) {
+		bool gone = fd < 0 && errno == ENOENT && *path; /* removed since its parent was read */
+
 		fail_errno(0, "%s", *path ? path : ".");
 		if (fd >= 0)
 			close(fd);
-		return -1;
+		return gone ? 0 : -1;
 	}
 	while (r == 0 && (e = readdir(d))) {
 		struct span name = { e->d_name, strlen(e->d_name) };
@@ -235,8 +237,7 @@ static bool has_name(const struct names *n, const char *name)
 	return n->count > 0 && bsearch(&name, n->item, n->count, sizeof(*n->item), by_name);
 }
 
-/* Whether the entry is still as it was: a writer may have replaced or removed the file under us. */
-static bool still_live(const char *dir, const struct lake_entry *e)
+bool lake_still_live(const char *dir, const struct lake_entry *e)
 {
 	struct lake_catalog now;
 	bool live = true;
@@ -263,7 +264,7 @@ static int check_files(const char *dir, const struct lake_catalog *c, struct lak
 			if (fail_code() != EXIT_DATA)
 				return -1;
 			snprintf(message, sizeof(message), "%s", fail_message());
-			if (!still_live(dir, e))
+			if (!lake_still_live(dir, e))
 				continue;
 			error("%s", message);
 			result->problems++;

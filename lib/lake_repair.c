@@ -219,6 +219,26 @@ static int mend_rot(struct repair *r, int64_t at)
 	return result;
 }
 
+/* Somebody put a file where one of the last commit belongs, so that it could never be finished: out of the way. */
+static int make_way(struct repair *r, const struct journal_line *line)
+{
+	struct buf tmp = BUF_INIT;
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < line->adds; i++) {
+		const struct journal_file *f = &line->add[i];
+		size_t n = beneath_dirname(f->file.p, f->file.n);
+
+		buf_clear(&tmp);
+		buf_addf(&tmp, "%.*s%s%.*s", (int)n, f->file.p, n ? "/" : "", (int)f->tmp.n, f->tmp.p);
+		if (!lake_is_snapshot_name(f->file) && lake_exists(r->dirfd, buf_span(&tmp)) > 0 &&
+		    lake_exists(r->dirfd, f->file) > 0)
+			result = quarantine_span(r, f->file);
+	}
+	buf_release(&tmp);
+	return result;
+}
+
 static int mend_last(struct repair *r, const struct tail *t)
 {
 	struct journal_line line = { 0 };
@@ -233,7 +253,7 @@ static int mend_last(struct repair *r, const struct tail *t)
 			result = can < 0
 			    ? -1
 			    : fail_errno(EXIT_IO, "%s/" META_JOURNAL ": fdatasync", r->dir);
-		else
+		else if ((result = make_way(r, &line)) == 0)
 			result = lake_redo(r->dir, r->dirfd, &line);
 	}
 	journal_line_release(&line);
@@ -292,6 +312,7 @@ static int mend_files(struct repair *r, struct lake *lake)
 	lost = xcalloc(c.count, sizeof(*lost));
 	for (size_t i = 0; result == 0 && i < c.count; i++) {
 		const struct lake_entry *e = &c.entry[i];
+		struct buf why = BUF_INIT;
 
 		if (!e->live || lake_verify_file(&c, e) == 0)
 			continue;
@@ -299,10 +320,16 @@ static int mend_files(struct repair *r, struct lake *lake)
 			result = -1;
 			break;
 		}
+		buf_add_str(&why, fail_message());
+		if (!lake_still_live(r->dir, e)) {
+			buf_release(&why);
+			continue;
+		}
 		say("%s; its %" PRId64 " records of commit %" PRId64 " of \"%s\" are lost to the lake: jq "
 		    "'select(.commit==%" PRId64
 		    ").positions' of the journal tells the offsets to read again",
-		    fail_message(), e->records, e->commit, e->name, e->commit);
+		    buf_cstr(&why), e->records, e->commit, e->name, e->commit);
+		buf_release(&why);
 		result = quarantine(r, e->file);
 		lost[n++] = e->file;
 	}
