@@ -204,12 +204,18 @@ static void shape_flat(struct sink *s, const struct line *l, struct buf *to)
 	buf_add_char(to, '}');
 }
 
+/* A bare object, perhaps with a path that somebody put into it: the path is not the payload's. */
+static bool own_payload(const struct line *l)
+{
+	return l->kind == LINE_BARE && l->payload.type == JSON_NONE;
+}
+
 /* Appends the line as it is stored; the caller knows that the shape fits. */
 static void shape(struct sink *s, const struct line *l, struct buf *to)
 {
-	if (s->o.shape == SINK_FLAT)
+	if (s->o.shape == SINK_FLAT && !own_payload(l))
 		shape_flat(s, l, to);
-	else if (s->o.shape == SINK_PAYLOAD)
+	else if (s->o.shape == SINK_PAYLOAD && !own_payload(l))
 		buf_add_span(to, stream_payload(&s->stream, l).raw);
 	else
 		stream_without_path(l, to);
@@ -270,10 +276,31 @@ static int store(struct sink *s, const struct line *l, struct spool_file *f)
 
 /* ---- rejects ---- */
 
+/* Why, as a JSON string: a message may be cut in the middle of a character, or name a DIR that is no UTF-8. */
+static void format_reason(const char *why, struct buf *to)
+{
+	size_t n = strlen(why), valid = n;
+
+	for (int i = 0; i < 3 && valid > 0 && !utf8_valid(why, valid); i++)
+		valid--;
+	if (utf8_valid(why, valid)) {
+		json_escape(to, why, valid);
+		return;
+	}
+	buf_add_char(to, '"');
+	for (size_t i = 0; i < n; i++)
+		buf_add_char(to,
+		    (unsigned char)why[i] < 0x20 || (unsigned char)why[i] >= 0x7f ||
+			    why[i] == '"' || why[i] == '\\'
+			? '?'
+			: why[i]);
+	buf_add_char(to, '"');
+}
+
 static void format_reject(const struct line *l, struct span text, const char *why, struct buf *to)
 {
 	buf_add_str(to, "{\"reason\":");
-	json_escape(to, why, strlen(why));
+	format_reason(why, to);
 	if (l->kind == LINE_RECORD) {
 		buf_add_str(to, ",\"topic\":");
 		json_escape(to, l->topic.p, l->topic.n);
@@ -303,6 +330,7 @@ static int keep_reject(struct sink *s, const struct line *l, struct span text, c
 		s->discard = true;
 		return -1;
 	}
+	f->file.snapshot = false; /* rejects of other pipelines stay */
 	before = f->raw.len;
 	format_reject(l, text, why, &f->raw);
 	s->counts.rejected++;
@@ -397,11 +425,16 @@ static int take(struct sink *s, const struct line *l, struct span text, uint64_t
 	return store(s, l, f);
 }
 
-int sink_line(struct sink *s, struct span text, uint64_t number)
+int sink_line(struct sink *s, struct span text, uint64_t number, bool tail)
 {
 	struct line l;
 
 	if (stream_parse(&s->stream, text, &l) < 0) {
+		/* Its writer was killed: as a reject it would move the position over a record that is not here. */
+		if (tail && !json_valid(text.p, text.n, NULL))
+			return fail_context("stdin: line %" PRIu64
+					    ": the last line is incomplete: what feeds this was cut short",
+			    number);
 		s->counts.in += l.kind != LINE_MARK;
 		return bad(s, &l, text, number, fail_message());
 	}
@@ -415,6 +448,7 @@ int sink_line(struct sink *s, struct span text, uint64_t number)
 		return 0;
 	}
 	s->counts.in++;
+	s->positions.ended = false; /* an end mark counts as the last line only */
 	return take(s, &l, text, number);
 }
 
@@ -453,7 +487,7 @@ static int make_roots(struct sink *s)
 
 int sink_end(struct sink *s, bool stopped)
 {
-	bool trusted = s->positions.marks ? s->positions.ended : s->o.trust_eof;
+	bool trusted = s->positions.marks ? s->positions.ended : s->o.trust_eof && !stopped;
 
 	if (positions_end(&s->positions, stopped) < 0) {
 		s->discard = true;
@@ -483,7 +517,7 @@ void sink_abort(struct sink *s)
 	if (s->discard || s->o.mode != SINK_APPEND || !positions_may_commit(&s->positions))
 		return;
 	snprintf(message, sizeof(message), "%s", fail_message());
-	if (commit(s) < 0)
+	if (commit(s) < 0 && !s->acks->broken)
 		report();
 	fail(code, "%s", message);
 }

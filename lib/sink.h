@@ -51,8 +51,11 @@ struct sink *sink_open(const struct sink_options *o, struct writer *acks);
 /* What is not committed is removed. */
 void sink_close(struct sink *s);
 
-/* Takes one line; number: for messages. 0, or -1 with fail(); then call sink_abort. */
-int sink_line(struct sink *s, struct span text, uint64_t number);
+/*
+ * Takes one line; number: for messages; tail: it is the last one and had no newline, so it counts only if it is
+ * whole and is never a reject. 0, or -1 with fail(); then call sink_abort.
+ */
+int sink_line(struct sink *s, struct span text, uint64_t number, bool tail);
 
 /* When the next commit is due, in clock_mono_ms(); -1: nothing waits for one. */
 int64_t sink_deadline(const struct sink *s);

@@ -1,6 +1,7 @@
 /* jsonl-sink: stream to lake, exactly once. The work is in lib/sink.c and lib/lake.c. */
 #include "clock.h"
 #include "io.h"
+#include "json.h"
 #include "lake.h"
 #include "layout.h"
 #include "log.h"
@@ -9,11 +10,13 @@
 #include "sink.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ROOTS_MAX 1000
+#define ROOTS_MAX  1000
+#define TICK_BYTES (256 * 1024) /* so often at least the clock is looked at */
 
 struct options {
 	struct sink_options sink;
@@ -57,6 +60,15 @@ static int set_gzip(void *ctx, const char *arg)
 		return -1;
 	o.sink.gzip_level = (int)level;
 	return 0;
+}
+
+/* It becomes a member of every line of the journal. */
+static int set_name(void *ctx, const char *arg)
+{
+	o.sink.name = arg;
+	return *arg && utf8_valid(arg, strlen(arg))
+	    ? 0
+	    : fail(EXIT_USAGE, "a name is UTF-8 and not empty");
 }
 
 static int check_path(const char *arg)
@@ -146,16 +158,16 @@ static int pump(struct sink *s, struct progress *p)
 	enum line_result result;
 	struct reader in;
 	struct span line;
+	uint64_t tick = 0;
 	int r = 0;
 
 	reader_init(&in, STDIN_FILENO, "stdin", NULL);
 	do {
 		result = reader_line(&in, &line, sink_deadline(s));
 		if (result == LINE_OK || result == LINE_TAIL)
-			r = sink_line(s, line, in.lines);
-		if (result == LINE_TAIL && r < 0)
-			fail_context("the last line has no newline: what feeds this was cut short");
-		if (r == 0 && (result == LINE_WAIT || (in.lines & 1023) == 0)) {
+			r = sink_line(s, line, in.lines, result == LINE_TAIL);
+		if (r == 0 && (result == LINE_WAIT || in.bytes >= tick)) {
+			tick = in.bytes + TICK_BYTES;
 			r = sink_tick(s);
 			progress_show(p, in.lines, in.bytes, 0);
 		}
@@ -196,15 +208,17 @@ static int run(void)
 	if (!s)
 		return (int)report();
 	if (pump(s, &p) < 0)
-		code = (int)report();
+		code = acks.broken && fail_code() == EXIT_IO ? EXIT_IO : (int)report();
 	else if (sink_counts(s).rejected > 0)
 		code = EXIT_REJECTED;
 	summary(s, &p);
 	sink_close(s);
+	if (acks.broken)
+		sig_broken_pipe();
 	if (writer_close(&acks) < 0 && code == EXIT_DONE)
 		code = (int)report();
 	writer_release(&acks);
-	return code == EXIT_DONE && sig_stop() ? (sig_stop() == 2 ? EXIT_INT : EXIT_DONE) : code;
+	return code == EXIT_DONE && sig_stop() == SIGINT ? EXIT_INT : code;
 }
 
 static struct options o = {
@@ -228,7 +242,7 @@ static const struct opt table[] = {
 	    .help = "commit when the oldest uncommitted record is so old (60)" },
 	{ 0, "size", "SIZE", OPT_SIZE, &o.sink.size, NULL, 1, INT64_MAX,
 	    "commit at so many uncompressed bytes (1G)" },
-	{ 'N', "name", "NAME", OPT_STRING, &o.sink.name,
+	{ 'N', "name", "NAME", OPT_CALL, NULL, set_name,
 	    .help = "name of this pipeline's positions (the mode)" },
 	{ 'p', "path", "PATH", OPT_CALL, NULL, set_path, .help = "path of lines that have none" },
 	{ 0, "root", "PATH", OPT_CALL, NULL, add_root,
@@ -273,6 +287,10 @@ int main(int argc, char **argv)
 		return code;
 	if (first >= argc || (argc - first > 1 && !o.print)) {
 		error("%s (try jsonl-sink --help)", first >= argc ? "which DIR?" : "more than one DIR");
+		return EXIT_USAGE;
+	}
+	if (o.sink.roots > 0 && o.sink.mode == SINK_APPEND) {
+		error("--root makes snapshots: it needs -m overwrite or ignore");
 		return EXIT_USAGE;
 	}
 	o.sink.dir = argv[first];
