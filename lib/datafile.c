@@ -84,9 +84,12 @@ static int64_t pull_gunzipped(void *ctx, char *to, size_t n)
 
 /* ---- lines ---- */
 
-static size_t smaller(size_t a, int64_t b)
+/* The wanted size of a buffer, but no more than the file will fill and no less than makes sense. */
+static size_t fitting(size_t wanted, int64_t file)
 {
-	return b >= (int64_t)a ? a : b < (int64_t)BLOCK_MIN ? BLOCK_MIN : (size_t)b;
+	size_t size = file >= 0 && (uint64_t)file < wanted ? (size_t)file : wanted;
+
+	return size > BLOCK_MIN ? size : BLOCK_MIN;
 }
 
 static int start(struct datafile *f)
@@ -97,12 +100,12 @@ static int start(struct datafile *f)
 
 	f->at = 0;
 	f->crc = 0;
-	/* Small files are many: no more memory than they need, but for the one byte that shows the end. */
+	/* One byte more than the file has shows the end. */
 	reader_init_pull(&f->reader, gz ? pull_gunzipped : pull_stored, f, file,
-	    smaller(block, f->entry->raw + 1));
+	    fitting(block, f->entry->raw + 1));
 	if (gz)
 		f->gunzip = gunzip_open_pull(pull_stored, f, file,
-		    smaller(block / 2, f->entry->bytes + 1));
+		    fitting(block / 2, f->entry->bytes + 1));
 	return gz && !f->gunzip ? -1 : 0;
 }
 

@@ -228,7 +228,8 @@ static struct names live_names(const struct lake_catalog *c)
 	for (size_t i = 0; i < c->count; i++)
 		if (c->entry[i].live)
 			add_name(&n, c->entry[i].file);
-	qsort(n.item, n.count, sizeof(*n.item), by_name);
+	if (n.count > 0)
+		qsort(n.item, n.count, sizeof(*n.item), by_name);
 	return n;
 }
 

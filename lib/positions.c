@@ -214,6 +214,11 @@ static int position_mark(struct positions *ps, const struct line *l)
 		return 0;
 	p->stored = p->moved = true;
 	p->next = l->offset;
+	/* A copy of a sink (lakecat) knows of the last record even if that came as something else: a reject. */
+	if (l->has_last && l->last_offset > p->last_offset && l->last_offset < p->next) {
+		p->last_offset = l->last_offset;
+		p->last_ts = l->last_ts;
+	}
 	return 0;
 }
 

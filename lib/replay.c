@@ -1,74 +1,19 @@
 #include "replay.h"
 
-#include "beneath.h"
-#include "datafile.h"
-#include "interleave.h"
-#include "lake_internal.h"
 #include "log.h"
-#include "stream.h"
+#include "replay_internal.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define OPEN_TRIES     5
-#define SPARE_FDS      64                  /* descriptors that are not for data files */
-#define MERGE_MEMORY   ((size_t)128 << 20) /* blocks of all files that are merged */
-#define MERGE_BLOCK    ((size_t)8 << 10)   /* but never less a file */
-#define PROGRESS_EVERY 1024                /* records */
-
-/* One partition of a topic. */
-struct part {
-	struct position *at; /* topic and partition: the map's entry */
-	size_t number;
-	bool wanted; /* -t */
-	char *owner; /* the name whose positions count: the one that has files */
-	bool live;   /* a commit of it has files */
-	int64_t lost; /* files of this commit and all before are gone, retention took them; -1: none */
-	bool met;     /* its start mark is out */
-	int64_t from; /* where the commit at hand found it; -1: not known */
-	int64_t seen; /* the last offset written; -1: none */
-	bool warned;
-	bool pending;                     /* a position mark is to come at the end */
-	struct journal_position position; /* that mark; its spans are not valid */
-};
-
-/* A file of the commit at hand and its next line. */
-struct source {
-	const struct lake_entry *entry;
-	struct datafile *file;
-	char *prefix; /* {"path":"P" */
-	size_t prefix_len;
-	bool head, done; /* a line was read and not yet written; there is no more */
-	struct span text;
-	struct part *part; /* NULL: not a record */
-	int64_t offset;
-	bool wrap; /* the line is a payload that must stand in a member of that name */
-};
-
-struct replay {
-	struct replay_options o;
-	struct lake_catalog catalog;
-	struct lake_catalog later; /* read again when a file was not what it should be */
-	int *fd;                   /* by index in the catalog: snapshots, opened in advance; -1 */
-	struct stream stream;
-	struct stream bare; /* the topic of what is no record */
-	int want[2];
-	struct positions map; /* its entries' `own` is our struct part */
-	struct part **part;
-	size_t parts;
-	char *several; /* what replay_open complains about: a topic with several names */
-	struct writer *out;
-	struct progress *progress;
-	struct replay_counts counts;
-	bool stopped, finished;
-};
+#define OPEN_TRIES 5
+#define SPARE_FDS  64 /* descriptors that are not for data files */
 
 /* ---- partitions ---- */
 
-static bool wanted_topic(const struct replay *r, struct span topic)
+bool replay_wants(const struct replay *r, struct span topic)
 {
 	bool wanted = r->o.topics == 0;
 
@@ -77,7 +22,7 @@ static bool wanted_topic(const struct replay *r, struct span topic)
 	return wanted;
 }
 
-static struct part *get_part(struct replay *r, struct span topic, int32_t partition)
+struct part *replay_part(struct replay *r, struct span topic, int32_t partition)
 {
 	struct position *at = positions_get(&r->map, topic, partition);
 	struct part *p = at->own;
@@ -87,11 +32,21 @@ static struct part *get_part(struct replay *r, struct span topic, int32_t partit
 	p = at->own = xcalloc(1, sizeof(*p));
 	p->at = at;
 	p->number = r->parts;
-	p->wanted = wanted_topic(r, topic);
+	p->wanted = replay_wants(r, topic);
 	p->lost = p->from = p->seen = -1;
 	r->part = xrealloc(r->part, (r->parts + 1) * sizeof(struct part *));
 	r->part[r->parts++] = p;
 	return p;
+}
+
+void replay_meet(struct replay *r, struct part *p, int64_t offset)
+{
+	if (p->met)
+		return;
+	p->met = true;
+	if (r->o.marks)
+		stream_mark_start(&r->out->buf, (struct span){ p->at->topic, p->at->topic_len },
+		    p->at->partition, offset);
 }
 
 /* ---- the survey: what is there, and under which names ---- */
@@ -112,7 +67,7 @@ static bool wanted_line(struct replay *r, const struct journal_line *line)
 	if (line->snapshot || (r->o.name && !span_is(line->name, r->o.name)))
 		return false;
 	for (size_t i = 0; !wanted && i < line->positions; i++)
-		wanted = wanted_topic(r, line->position[i].topic);
+		wanted = replay_wants(r, line->position[i].topic);
 	return wanted;
 }
 
@@ -129,11 +84,15 @@ static void note_several(struct replay *r, const struct part *p, struct span nam
 	r->several = b.data;
 }
 
+static bool is_snapshots(const struct journal_line *line)
+{
+	return line->adds > 0 && lake_is_snapshot_name(line->add[0].file);
+}
+
 static void survey_position(struct replay *r, const struct journal_line *line,
     const struct journal_position *at, bool live)
 {
-	struct part *p = get_part(r, at->topic, at->partition);
-	bool snapshot = line->adds > 0 && lake_is_snapshot_name(line->add[0].file);
+	struct part *p = replay_part(r, at->topic, at->partition);
 
 	if (!p->wanted)
 		return;
@@ -145,8 +104,18 @@ static void survey_position(struct replay *r, const struct journal_line *line,
 	}
 	p->live |= live;
 	/* What overwrite has replaced is not lost: a later snapshot begins at the beginning again. */
-	if (!p->live && line->adds > 0 && !snapshot)
+	if (!p->live && line->adds > 0 && !is_snapshots(line))
 		p->lost = line->commit;
+}
+
+static struct snapshots *get_snapshots(struct replay *r, struct span name)
+{
+	for (size_t i = 0; i < r->snapshot_names; i++)
+		if (span_is(name, r->snapshots[i].name))
+			return &r->snapshots[i];
+	r->snapshots = xrealloc(r->snapshots, (r->snapshot_names + 1) * sizeof(*r->snapshots));
+	r->snapshots[r->snapshot_names] = (struct snapshots){ .name = xstrndup(name.p, name.n) };
+	return &r->snapshots[r->snapshot_names++];
 }
 
 static int survey_line(void *ctx, const struct journal_line *line)
@@ -164,341 +133,34 @@ static int survey_line(void *ctx, const struct journal_line *line)
 	}
 	for (size_t i = 0; i < line->positions; i++)
 		survey_position(r, line, &line->position[i], live);
+	if (live && is_snapshots(line))
+		get_snapshots(r, line->name)->last = line->commit;
 	return 0;
-}
-
-/* ---- files ---- */
-
-/*
- * A file was not what the catalog says. If a later commit has removed or replaced it that is no damage.
- * 1: it was removed; 0: it is damaged; -1 with fail(): it was replaced.
- */
-static int was_removed(struct replay *r, const struct lake_entry *e)
-{
-	struct span file = { e->file, strlen(e->file) };
-	const struct lake_entry *now = lake_catalog_find(&r->later, file);
-	char why[1024];
-
-	if (!now || (now->live && now->commit == e->commit)) {
-		snprintf(why, sizeof(why), "%s", fail_message());
-		lake_catalog_release(&r->later);
-		if (lake_catalog_read(r->o.dir, &r->later) < 0)
-			return -1;
-		now = lake_catalog_find(&r->later, file);
-		fail(EXIT_DATA, "%s", why);
-	}
-	if (now && now->commit != e->commit)
-		return fail(EXIT_TRYAGAIN,
-		    "%s/%s: was replaced by commit %" PRId64 " while the lake was read: run again",
-		    r->o.dir, e->file, now->commit);
-	return now && !now->live;
-}
-
-static size_t dir_length(const char *file)
-{
-	return beneath_dirname(file, strlen(file));
-}
-
-static void begin_source(struct source *s, const struct lake_entry *e)
-{
-	struct buf prefix = BUF_INIT;
-
-	buf_add_str(&prefix, "{\"path\":");
-	json_escape(&prefix, e->file, dir_length(e->file));
-	*s = (struct source){ .entry = e, .prefix = prefix.data, .prefix_len = prefix.len };
-}
-
-static void end_source(struct source *s)
-{
-	datafile_close(s->file);
-	free(s->prefix);
-	*s = (struct source){ .done = true };
-}
-
-/* 1: open, 0: the file was removed meanwhile, -1 with fail(). */
-static int open_source(struct replay *r, struct source *s, const struct datafile_options *options)
-{
-	size_t index = (size_t)(s->entry - r->catalog.entry);
-	struct datafile_options o = *options;
-	int removed;
-
-	o.fd = r->fd[index];
-	r->fd[index] = -1;
-	s->file = datafile_open(&r->catalog, s->entry, &o);
-	if (s->file) {
-		r->counts.files++;
-		return 1;
-	}
-	if (fail_code() != EXIT_DATA)
-		return -1;
-	removed = was_removed(r, s->entry);
-	if (removed > 0)
-		warn("%s/%s: was removed while the lake was read", r->o.dir, s->entry->file);
-	return removed > 0 ? 0 : -1;
-}
-
-/* ---- one line ---- */
-
-static bool wanted_bare(struct replay *r, struct span text)
-{
-	struct line l;
-	bool wanted = r->o.topics == 0;
-
-	if (wanted || stream_parse(&r->bare, text, &l) < 0)
-		return wanted;
-	for (int i = 0; !wanted && i < 2; i++) {
-		const struct json_value *v = &r->bare.want[r->want[i]].value;
-		struct buf scratch = BUF_INIT;
-
-		wanted = v->type == JSON_STRING && wanted_topic(r, json_text(v, &scratch));
-		buf_release(&scratch);
-	}
-	return wanted;
-}
-
-/* What is this line, and is it wanted? 1, 0, or -1 with fail(). */
-static int judge(struct replay *r, struct source *s, struct span text)
-{
-	struct line l;
-
-	s->text = text;
-	s->part = NULL;
-	s->wrap = true;
-	if (stream_parse(&r->stream, text, &l) < 0) {
-		if (!json_valid(text.p, text.n, NULL))
-			return fail_context("%s/%s: line %" PRIu64, r->o.dir, s->entry->file,
-			    datafile_number(s->file));
-		return wanted_bare(r, text);
-	}
-	s->text = l.text;
-	if (l.kind == LINE_MARK || l.paths > 0) /* a payload that only looks like one of ours */
-		return wanted_bare(r, text);
-	s->wrap = false;
-	if (l.kind != LINE_RECORD)
-		return wanted_bare(r, text);
-	s->part = get_part(r, l.topic, l.partition);
-	s->offset = l.offset;
-	return s->part->wanted;
-}
-
-/* Reads on to the next line that is wanted: s->head, or s->done. 0; -1 with fail(), or stopped. */
-static int read_head(struct replay *r, struct source *s)
-{
-	while (!s->head && !s->done) {
-		struct span text;
-		enum line_result result = datafile_line(s->file, &text);
-		int wanted;
-
-		if (result == LINE_WAIT) {
-			r->stopped = true;
-			return -1;
-		}
-		if (result == LINE_FAIL) {
-			if (fail_code() == EXIT_DATA)
-				was_removed(r, s->entry); /* then that is why */
-			return -1;
-		}
-		s->done = result == LINE_EOF;
-		if (s->done)
-			break;
-		wanted = judge(r, s, text);
-		if (wanted < 0)
-			return -1;
-		s->head = wanted > 0;
-	}
-	return 0;
-}
-
-static void meet(struct replay *r, struct part *p, int64_t offset)
-{
-	if (p->met)
-		return;
-	p->met = true;
-	if (r->o.marks)
-		stream_mark_start(&r->out->buf, (struct span){ p->at->topic, p->at->topic_len },
-		    p->at->partition, offset);
-}
-
-static void check_order(struct replay *r, const struct source *s)
-{
-	struct part *p = s->part;
-
-	if (s->offset <= p->seen && !p->warned) {
-		warn("%s/%s: %s/%d: offset %" PRId64 " comes after %" PRId64
-		     ": the topic was made anew, or there are "
-		     "snapshots of several runs",
-		    r->o.dir, s->entry->file, p->at->topic, p->at->partition, s->offset, p->seen);
-		p->warned = true;
-	}
-	p->seen = s->offset;
-}
-
-/* The line with its path. 0; -1: the output failed. */
-static int write_head(struct replay *r, struct source *s)
-{
-	struct buf *to = &r->out->buf;
-	struct span rest = { s->text.p + 1, s->text.n - 1 };
-
-	if (s->part) {
-		meet(r, s->part,
-		    s->part->from >= 0 && s->part->from < s->offset ? s->part->from : s->offset);
-		check_order(r, s);
-	}
-	buf_add(to, s->prefix, s->prefix_len);
-	if (s->wrap) {
-		buf_add_str(to, ",\"payload\":");
-		buf_add_span(to, s->text);
-		buf_add_str(to, "}\n");
-	} else {
-		while (rest.n > 0 && strchr(" \t\r", rest.p[0]))
-			rest = (struct span){ rest.p + 1, rest.n - 1 };
-		if (rest.p[0] != '}')
-			buf_add_char(to, ',');
-		buf_add_span(to, rest);
-		buf_add_char(to, '\n');
-	}
-	s->head = false;
-	if (r->counts.records++ % PROGRESS_EVERY == 0)
-		progress_show(r->progress, r->counts.records, r->out->bytes, r->counts.total);
-	return writer_check(r->out);
-}
-
-/* ---- the files of a commit ---- */
-
-static int write_one(struct replay *r, struct source *s)
-{
-	struct datafile_options o = { .keep_open = true };
-	int there = open_source(r, s, &o);
-
-	if (there <= 0)
-		return there;
-	for (;;) {
-		if (read_head(r, s) < 0)
-			return -1;
-		if (s->done)
-			return 0;
-		if (write_head(r, s) < 0)
-			return -1;
-	}
-}
-
-/* The first pass: which offsets has each file? It also finds damage before anything is written. */
-static int index_sources(struct replay *r, struct source *s, size_t n, struct interleave *order)
-{
-	struct datafile_options o = { .keep_open = n <= r->o.max_open, .block = MERGE_MEMORY / n };
-
-	if (o.block < MERGE_BLOCK)
-		o.block = MERGE_BLOCK;
-	for (size_t i = 0; i < n; i++) {
-		int there = open_source(r, &s[i], &o);
-
-		if (there < 0)
-			return -1;
-		s[i].done = !there;
-		while (!s[i].done) {
-			if (read_head(r, &s[i]) < 0)
-				return -1;
-			if (s[i].head && s[i].part &&
-			    interleave_add(order, i, s[i].part->number, s[i].offset) < 0)
-				return fail(EXIT_DATA,
-				    "%s/%s: line %" PRIu64 ": %s/%d: offset %" PRId64
-				    " is not above the one "
-				    "before it",
-				    r->o.dir, s[i].entry->file, datafile_number(s[i].file),
-				    s[i].part->at->topic, s[i].part->at->partition, s[i].offset);
-			s[i].head = false;
-		}
-		s[i].done = !there;
-		if (there)
-			datafile_rewind(s[i].file);
-	}
-	return 0;
-}
-
-/*
- * The second pass. A record is written when no file has a smaller offset of its partition left; else the file that
- * has it comes first. Whoever follows that advice through all partitions without writing anything goes round in
- * a circle: these files are not of one run. Then their own order is all there is.
- */
-static int merge_sources(struct replay *r, struct source *s, size_t n, struct interleave *order)
-{
-	size_t at = 0, first = 0, hops = 0;
-
-	while (first < n) {
-		if (!s[at].done && read_head(r, &s[at]) < 0)
-			return -1;
-		if (s[at].done) {
-			end_source(&s[at]);
-			while (first < n && s[first].done)
-				first++;
-			at = first;
-			continue;
-		}
-		if (s[at].part && hops <= n) {
-			int64_t offset;
-			size_t next = interleave_next(order, s[at].part->number, &offset);
-
-			if (next != at && next < n && !s[next].done) {
-				at = ++hops <= n ? next : first;
-				continue;
-			}
-			if (next == at)
-				interleave_take(order, s[at].part->number);
-		}
-		if (write_head(r, &s[at]) < 0)
-			return -1;
-		hops = hops > n ? hops : 0;
-	}
-	return 0;
-}
-
-static int write_files(struct replay *r, const struct lake_entry **entry, size_t n)
-{
-	struct source *s = xcalloc(n, sizeof(*s));
-	struct interleave *order = NULL;
-	int result;
-
-	for (size_t i = 0; i < n; i++)
-		begin_source(&s[i], entry[i]);
-	if (n == 1) {
-		result = write_one(r, &s[0]);
-	} else {
-		order = interleave_new();
-		result = index_sources(r, s, n, order);
-		if (result == 0)
-			result = merge_sources(r, s, n, order);
-	}
-	interleave_free(order);
-	for (size_t i = 0; i < n; i++)
-		end_source(&s[i]);
-	free(s);
-	return result;
 }
 
 /* ---- commits ---- */
 
 static void write_position(struct replay *r, struct part *p, const struct journal_position *at)
 {
-	meet(r, p, at->from >= 0 && at->from < at->next ? at->from : at->next);
+	replay_meet(r, p, at->from >= 0 && at->from < at->next ? at->from : at->next);
 	p->pending = false;
 	if (r->o.marks)
 		stream_mark_position(&r->out->buf, (struct span){ p->at->topic, p->at->topic_len },
 		    p->at->partition, at->next, at->last_offset, at->last_ts);
 }
 
-static void write_positions(struct replay *r, const struct journal_line *line, size_t live)
+/* later: not now, but with those of a later commit. */
+static void write_positions(struct replay *r, const struct journal_line *line, bool later)
 {
-	bool replaced = live == 0 && line->adds > 0 && lake_is_snapshot_name(line->add[0].file);
-
 	for (size_t i = 0; i < line->positions; i++) {
 		struct journal_position at = line->position[i];
-		struct part *p = get_part(r, at.topic, at.partition);
+		struct part *p = replay_part(r, at.topic, at.partition);
 
 		if (!p->wanted || !span_is(line->name, p->owner) || line->commit < p->lost)
 			continue;
 		if (line->commit == p->lost)
 			at.from = -1;
-		if (replaced) {
+		if (later) {
 			p->pending = true;
 			p->position = at;
 		} else {
@@ -507,32 +169,58 @@ static void write_positions(struct replay *r, const struct journal_line *line, s
 	}
 }
 
-static int replay_line(void *ctx, const struct journal_line *line)
+/* The live files of a commit of snapshots: kept for the last such commit of the name, which gets them all. */
+static bool gather_snapshots(struct replay *r, const struct journal_line *line,
+    const struct lake_entry ***entry, size_t *n)
 {
-	struct replay *r = ctx;
-	const struct lake_entry **entry;
+	struct snapshots *s = get_snapshots(r, line->name);
+
+	if (*n > 0) {
+		s->entry = xrealloc(s->entry, (s->entries + *n) * sizeof(*s->entry));
+		memcpy(&s->entry[s->entries], *entry, *n * sizeof(*s->entry));
+		s->entries += *n;
+	}
+	if (line->commit != s->last)
+		return false;
+	free(*entry);
+	*entry = s->entry;
+	*n = s->entries;
+	s->entry = NULL;
+	return true;
+}
+
+static int replay_commit(struct replay *r, const struct journal_line *line)
+{
+	const struct lake_entry **entry = xcalloc(line->adds, sizeof(const struct lake_entry *));
+	bool later = false;
 	size_t n = 0;
 	int result = 0;
 
-	if (wanted_line(r, line)) {
-		entry = xcalloc(line->adds, sizeof(const struct lake_entry *));
-		for (size_t i = 0; i < line->adds; i++)
-			if ((entry[n] = live_entry(r, line, i)))
-				n++;
-		for (size_t i = 0; i < line->positions; i++)
-			get_part(r, line->position[i].topic, line->position[i].partition)
-			    ->from = line->position[i].from;
-		if (n > 0) {
-			r->counts.commits++;
-			result = write_files(r, entry, n);
-		}
-		free(entry);
-		if (result == 0)
-			write_positions(r, line, n);
-	}
+	for (size_t i = 0; i < line->adds; i++)
+		if ((entry[n] = live_entry(r, line, i)))
+			n++;
+	r->counts.commits += n > 0;
+	for (size_t i = 0; i < line->positions; i++)
+		replay_part(r, line->position[i].topic, line->position[i].partition)
+		    ->from = line->position[i].from;
+	if (is_snapshots(line))
+		later = !gather_snapshots(r, line, &entry, &n);
+	if (n > 0 && !later)
+		result = replay_files(r, entry, n);
+	free((void *)entry);
+	if (result == 0)
+		write_positions(r, line, later);
+	return result;
+}
+
+static int replay_line(void *ctx, const struct journal_line *line)
+{
+	struct replay *r = ctx;
+	int result = wanted_line(r, line) ? replay_commit(r, line) : 0;
+
 	/* What was appended since we began is for the next time. */
 	r->finished = result == 0 && line->commit == r->catalog.last;
-	return r->finished || result < 0 ? -1 : 0;
+	return r->finished ? -1 : result;
 }
 
 int replay_run(struct replay *r, struct writer *out, struct progress *progress)
@@ -609,10 +297,11 @@ static int hold_snapshots(struct replay *r)
 		same = -1;
 	for (size_t i = 0; same > 0 && i < r->catalog.count; i++) {
 		const struct lake_entry *e = &r->catalog.entry[i];
-		const struct lake_entry *is = is_snapshot(r, e)
-		    ? lake_catalog_find(&now, (struct span){ e->file, strlen(e->file) })
-		    : e;
+		const struct lake_entry *is;
 
+		if (!is_snapshot(r, e))
+			continue;
+		is = lake_catalog_find(&now, (struct span){ e->file, strlen(e->file) });
 		same = is && is->live && is->commit == e->commit;
 	}
 	lake_catalog_release(&now);
@@ -679,6 +368,11 @@ void replay_close(struct replay *r)
 	}
 	free(r->part);
 	positions_release(&r->map);
+	for (size_t i = 0; i < r->snapshot_names; i++) {
+		free((void *)r->snapshots[i].entry);
+		free(r->snapshots[i].name);
+	}
+	free(r->snapshots);
 	free(r->several);
 	free(r);
 }
