@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -394,7 +395,32 @@ int kafka_metadata(struct kafka *k, enum kafka_ask ask, int64_t deadline_ms,
 	return fail(EXIT_INT, "interrupted");
 }
 
+const rd_kafka_topic_partition_t *kafka_first_error(const rd_kafka_topic_partition_list_t *list)
+{
+	for (int i = 0; i < list->cnt; i++)
+		if (list->elems[i].err)
+			return &list->elems[i];
+	return NULL;
+}
+
+int kafka_start(rd_kafka_topic_t *rkt, int32_t partition, int64_t offset, rd_kafka_queue_t *queue)
+{
+	rd_kafka_resp_err_t err;
+
+	if (rd_kafka_consume_start_queue(rkt, partition, offset, queue) == 0)
+		return 0;
+	err = rd_kafka_last_error();
+	return fail(kafka_exit_code(err), "%s [%" PRId32 "]: offset %" PRId64 ": %s",
+	    rd_kafka_topic_name(rkt), partition, offset, rd_kafka_err2str(err));
+}
+
 /* ---- errors ---- */
+
+bool kafka_unknown(rd_kafka_resp_err_t err)
+{
+	return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+	    err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
 
 bool kafka_transient(rd_kafka_resp_err_t err)
 {

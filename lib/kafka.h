@@ -107,7 +107,24 @@ enum exit_code kafka_exit_code(rd_kafka_resp_err_t err);
 /* Whether it may pass by itself: a broker restarting, a leader moving, metadata still spreading. */
 bool kafka_transient(rd_kafka_resp_err_t err);
 
+/* Said of what is not there, but also of a topic that is new and by a broker that has just started. */
+bool kafka_unknown(rd_kafka_resp_err_t err);
+
 /* fail(): no broker answers; names them and librdkafka's last reason. Returns -1. */
 int kafka_fail_unreachable(const struct kafka *k);
+
+/*
+ * In place of a time, rd_kafka_offsets_for_times takes ListOffsets' own numbers for the ends of the log:
+ * one request per leader for any number of partitions. Under read_committed the end is the last
+ * stable offset.
+ */
+#define KAFKA_LOG_END   (-1)
+#define KAFKA_LOG_START (-2)
+
+/* The first of the list that has an error; NULL: none. */
+const rd_kafka_topic_partition_t *kafka_first_error(const rd_kafka_topic_partition_list_t *list);
+
+/* Begins to fetch from an absolute offset into the queue. 0 or -1 with fail(). */
+int kafka_start(rd_kafka_topic_t *rkt, int32_t partition, int64_t offset, rd_kafka_queue_t *queue);
 
 #endif

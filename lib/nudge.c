@@ -2,14 +2,14 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "kafka.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define LATEST   (-1) /* the "time" by which ListOffsets means the end of the log */
-#define PAUSE_MS 20   /* between two nudges */
+#define PAUSE_MS 20 /* between two nudges */
 #define ASK_MS   500
 #define FEW      16 /* a queue that never held more was not full */
 
@@ -29,7 +29,7 @@ static void ask(struct nudge *n)
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(n->list);
 
 	for (int i = 0; i < list->cnt; i++)
-		list->elems[i].offset = LATEST;
+		list->elems[i].offset = KAFKA_LOG_END;
 	rd_kafka_offsets_for_times(n->rk, list, ASK_MS);
 	rd_kafka_topic_partition_list_destroy(list);
 }

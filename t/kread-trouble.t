@@ -168,7 +168,7 @@ subtest 'a topic deleted while it is read' => sub {
 	kt(delete => on => $ON, topic => $t);
 	my $r = go($s);
 	is $r->{exit}, 78, 'the exit status';
-	like $r->{err}, qr/^kread: $t[: ][^\n]*nknown topic/m, '... names it';
+	like $r->{err}, qr/^kread: $t \[0\]: [^\n]*deleted/m, '... names it';
 	unlike $r->{out}, qr/"kind":"end"/, 'no end mark';
 };
 

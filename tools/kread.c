@@ -8,20 +8,17 @@
 #include "consumer.h"
 #include "io.h"
 #include "kafka.h"
-#include "lake.h"
 #include "log.h"
 #include "opt.h"
 #include "positions.h"
 #include "progress.h"
 #include "record.h"
+#include "resume.h"
 #include "stream.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MARK_EVERY    65536 /* records of a partition between its position marks */
@@ -29,7 +26,7 @@
 #define PARTITION_MAX 1000000
 
 static struct kafka_config config;
-static struct consumer_options options = { .timeout_ms = 30000 };
+static struct plan_options options = { .timeout_ms = 30000 };
 static struct positions from_positions;
 static char **topics;
 static int32_t *partitions;
@@ -81,7 +78,7 @@ static int add_partitions(void *ctx, const char *arg)
 static int set_start(void *ctx, const char *arg)
 {
 	started = true;
-	return consumer_start_parse(&options.start, arg);
+	return plan_start_parse(&options.start, arg);
 }
 
 static const struct opt table[] = {
@@ -137,67 +134,14 @@ static int check_options(int argc, int at)
 	return 0;
 }
 
-/* ---- --from ---- */
-
-static int read_marks(int fd, const char *file)
-{
-	enum line_result got = LINE_EOF;
-	struct stream stream;
-	struct reader in;
-	struct span text;
-	struct line l;
-	int result = 0;
-
-	stream_init(&stream);
-	reader_init(&in, fd, file, NULL);
-	while (result == 0 && ((got = reader_line(&in, &text, -1)) == LINE_OK || got == LINE_TAIL)) {
-		result = stream_parse(&stream, text, &l);
-		if (result == 0 && l.kind != LINE_MARK)
-			result = fail(EXIT_DATA, "not a mark");
-		if (result == 0 && l.mark == MARK_POSITION)
-			positions_set(&from_positions, l.topic, l.partition, l.offset,
-			    l.has_last ? l.last_offset : -1, l.has_last ? l.last_ts : 0);
-		if (result < 0)
-			fail_context("%s:%" PRIu64, file, in.lines);
-	}
-	if (got == LINE_FAIL || got == LINE_WAIT)
-		result = got == LINE_FAIL ? -1 : fail(EXIT_INT, "interrupted");
-	reader_release(&in);
-	stream_release(&stream);
-	return result;
-}
-
-static int read_from(void)
-{
-	struct stat st;
-	int fd, result;
-
-	if (strcmp(from, "-") == 0)
-		return read_marks(STDIN_FILENO, "stdin");
-	if (stat(from, &st) < 0) {
-		/* The first run of a line: its sink makes the lake, before or after this. */
-		if (errno == ENOENT && *from && from[strlen(from) - 1] == '/')
-			return 0;
-		return fail_errno(errno == EACCES ? EXIT_PERM : EXIT_CONFIG, "%s", from);
-	}
-	if (S_ISDIR(st.st_mode))
-		return lake_read_positions(from, name, &from_positions);
-	fd = open(from, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fail_errno(errno == EACCES ? EXIT_PERM : EXIT_CONFIG, "%s", from);
-	result = read_marks(fd, from);
-	close(fd);
-	return result;
-}
-
 /* ---- what is written ---- */
 
-static struct span topic_of(const struct consumer_partition *p)
+static struct span topic_of(const struct plan_partition *p)
 {
 	return (struct span){ p->topic, strlen(p->topic) };
 }
 
-static void mark_position(struct run *r, struct consumer_partition *p)
+static void mark_position(struct run *r, struct plan_partition *p)
 {
 	p->unmarked = 0;
 	if (!marks)
@@ -212,7 +156,7 @@ static void begin(struct run *r)
 	size_t n = consumer_partitions(r->consumer);
 
 	for (size_t i = 0; i < n; i++) {
-		struct consumer_partition *p = consumer_partition(r->consumer, i);
+		struct plan_partition *p = consumer_partition(r->consumer, i);
 
 		record_prefix(&p->prefix, p->topic, p->id);
 		if (marks)
@@ -223,7 +167,7 @@ static void begin(struct run *r)
 			mark_position(r, consumer_partition(r->consumer, i));
 }
 
-static void write_record(struct run *r, struct consumer_partition *p, const rd_kafka_message_t *m)
+static void write_record(struct run *r, struct plan_partition *p, const rd_kafka_message_t *m)
 {
 	struct record rec = {
 		.offset = m->offset,
@@ -288,7 +232,7 @@ static void finish(struct run *r, bool complete)
 	size_t n = consumer_partitions(r->consumer);
 
 	for (size_t i = 0; i < n; i++) {
-		struct consumer_partition *p = consumer_partition(r->consumer, i);
+		struct plan_partition *p = consumer_partition(r->consumer, i);
 
 		if (p->unmarked > 0)
 			mark_position(r, p);
@@ -352,7 +296,7 @@ int main(int argc, char **argv)
 		return (int)report();
 	sig_install(true);
 	positions_init(&from_positions, (struct positions_rules){ 0 });
-	if (from && read_from() < 0)
+	if (from && resume_read(from, name, &from_positions) < 0)
 		return stopped_or_failed();
 	options.from = from ? &from_positions : NULL;
 	progress_start(&r.progress);

@@ -194,9 +194,9 @@ static void errors_have_the_exit_code_of_their_kind(void **state)
 
 static void expect_start(const char *arg, enum start_kind kind, int64_t n)
 {
-	struct consumer_start s = { 0 };
+	struct plan_start s = { 0 };
 
-	assert_int_equal(consumer_start_parse(&s, arg), 0);
+	assert_int_equal(plan_start_parse(&s, arg), 0);
 	assert_int_equal(s.kind, kind);
 	assert_int_equal(s.n, n);
 	assert_false(s.has_stop);
@@ -206,7 +206,7 @@ static void starts_are_parsed(void **state)
 {
 	static const char *const bad[] = { "", "x", "s@", "s@x", "e@", "1x", "--1", "stored",
 		"9223372036854775808", "s@-1", "@1" };
-	struct consumer_start s = { 0 };
+	struct plan_start s = { 0 };
 
 	expect_start("beginning", START_BEGINNING, 0);
 	expect_start("end", START_END, 0);
@@ -216,13 +216,13 @@ static void starts_are_parsed(void **state)
 	expect_start("s@0", START_TIME, 0);
 	expect_start("s@1795234200123", START_TIME, 1795234200123);
 	expect_start("s@2026-11-21T04:10:00.123Z", START_TIME, 1795234200123);
-	assert_int_equal(consumer_start_parse(&s, "-5"), 0);
-	assert_int_equal(consumer_start_parse(&s, "e@1970-01-01T00:00:01Z"), 0);
+	assert_int_equal(plan_start_parse(&s, "-5"), 0);
+	assert_int_equal(plan_start_parse(&s, "e@1970-01-01T00:00:01Z"), 0);
 	assert_int_equal(s.kind, START_TAIL);
 	assert_true(s.has_stop);
 	assert_int_equal(s.stop_ms, 1000);
 	for (size_t i = 0; i < OPT_COUNT(bad); i++) {
-		assert_int_equal(consumer_start_parse(&s, bad[i]), -1);
+		assert_int_equal(plan_start_parse(&s, bad[i]), -1);
 		assert_int_equal(fail_code(), EXIT_USAGE);
 	}
 }
