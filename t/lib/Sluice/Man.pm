@@ -1,6 +1,6 @@
 package Sluice::Man;
 
-# examples(TOOL): what stands in the EXAMPLES of its man page, one script for each display.
+# examples(PAGE): what stands in the EXAMPLES of a page (kread, sluice.7), one script for each display.
 
 use strict;
 use warnings;
@@ -11,8 +11,9 @@ our @EXPORT = qw(examples);
 
 sub examples
 {
-	my ($tool) = @_;
-	my ($text) = slurp("$Sluice::SRC/man/$tool.1") =~ /^\.Sh EXAMPLES\n(.*?)^\.Sh/ms;
+	my ($page) = @_;
+	$page .= '.1' unless $page =~ /\.\d\z/;
+	my ($text) = slurp("$Sluice::SRC/man/$page") =~ /^\.Sh EXAMPLES\n(.*?)^\.Sh/ms;
 
 	return map { s/\\e/\\/gr } $text =~ /^\.Bd -literal[^\n]*\n(.*?)^\.Ed/msg;
 }
