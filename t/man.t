@@ -71,7 +71,7 @@ is lakecat('lakecat', 'by_date'), 3000, 'and in another lake';
 
 my @cities = map { $_->{payload}{city} } json_lines(run('lakecat', '-q', 'nimes', { cwd => $dir{'sluice-stream.5'} })->{out});
 cmp_ok scalar(@cities), '>', 10, 'the filter has kept records';
-is_deeply [ grep { $_ ne "N\x{ee}mes" } @cities ], [], 'of one city';
+is_deeply [ grep { $_ ne 'Nîmes' } @cities ], [], 'of one city';
 is run('jsonl-sink', '-Q', 'nimes', '-N', 'nimes', { cwd => $dir{'sluice-stream.5'} })->{out} =~ s/,"last":\{.*?\}//gr,
     run('jsonl-sink', '-Q', 'data_lake', { cwd => $dir{'sluice-stream.5'} })->{out} =~ s/,"last":\{.*?\}//gr,
     'and the position has moved over the others';
