@@ -15,7 +15,7 @@
 /* The probe's: everything that is there, and little of it. */
 static const struct kafka_setting probe_settings[] = {
 	{ "client.id", "sluice", false },
-	{ "fetch.max.bytes", "8388608", false },
+	{ "fetch.max.bytes", "2097152", false },
 	{ "receive.message.max.bytes", "1200000000", false },
 	{ "isolation.level", "read_uncommitted", true },
 	{ "fetch.message.max.bytes", "65536", true },

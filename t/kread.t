@@ -484,6 +484,22 @@ END
 	};
 }
 
+subtest 'memory is bounded while its reader stands still' => sub {
+	my $t = topic('HEAP');
+	pipeline("seq 1 2000000 | kcat -P -b @{[broker()]} -t $t -z lz4", timeout => 120);
+	my $r = run('bash', '-c', <<'END', 'sh', $t, { timeout => 60, cwd => tempdir() });
+mkfifo fifo
+kread -q -t "$1" > fifo & pid=$!
+exec 3< fifo
+for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; done
+grep VmHWM /proc/$pid/status
+kill -9 $pid
+END
+	my ($kb) = $r->{out} =~ /(\d+) kB/;
+	cmp_ok $kb, '<', 300_000, "2M records of 7 bytes: $kb kB" unless sanitized();
+	cmp_ok $kb, '>', 20_000, 'it fetches ahead';
+};
+
 subtest 'what arrives is passed on at once' => sub {
 	my $t = topic('LIVE');
 	my $p = spawn('kread', '-q', '-t', $t, '--marks');
