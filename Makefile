@@ -134,18 +134,33 @@ coverage: deps-test
 
 # ---- style ----
 
+LINTS = lint-format lint-warnings lint-banned lint-tidy lint-manual lint-scripts
+
 lint: deps-lint
+	$(Q)$(MAKE) -k --no-print-directory $(LINTS)
+
+lint-format:
 	@echo "  LINT format"
 	$(Q)clang-format --dry-run --Werror $(SOURCES)
+
+lint-warnings:
 	@echo "  LINT warnings"
-	$(Q)$(MAKE) -s --no-print-directory -j$(JOBS) BUILD=build/lint DEVELOPER=1 CFLAGS=-O2 tests
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/lint DEVELOPER=1 CFLAGS=-O2 tests >/dev/null
+
+lint-banned:
 	@echo "  LINT banned functions"
 	$(Q)t/lib/banned
+
+lint-tidy:
 	@echo "  LINT clang-tidy"
 	$(Q)printf '%s\n' $(filter %.c,$(SOURCES)) | xargs -P$(JOBS) -I{} \
 		clang-tidy --quiet {} -- $(filter-out -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) 2>/dev/null
+
+lint-manual:
 	@echo "  LINT manual"
 	$(Q)mandoc -T lint -W warning $(PAGES)
+
+lint-scripts:
 	@echo "  LINT scripts"
 	$(Q)shellcheck $(SCRIPTS)
 
@@ -179,4 +194,4 @@ clean:
 FORCE:
 
 .PHONY: all tests unit check bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
-	deps deps-build deps-demo deps-test deps-lint deps-fuzz
+	$(LINTS) deps deps-build deps-demo deps-test deps-lint deps-fuzz
