@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "lake_internal.h"
 #include "log.h"
+#include "opt.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -110,13 +111,11 @@ int64_t lake_rolled(const char *dir, int dirfd)
 		return -1;
 	}
 	while ((e = readdir(d))) {
-		char *end;
-		long long n;
+		int64_t n;
 
 		if (strncmp(e->d_name, lead, sizeof(lead) - 1) != 0)
 			continue;
-		n = strtoll(e->d_name + sizeof(lead) - 1, &end, 10);
-		if (end != e->d_name + sizeof(lead) - 1 && !*end && n > largest)
+		if (opt_int(e->d_name + sizeof(lead) - 1, 0, INT64_MAX, &n) == 0 && n > largest)
 			largest = n;
 	}
 	closedir(d);

@@ -450,7 +450,7 @@ static int read_last(struct json *j, struct line *l)
 							  : json_value(j, &v) < 0)
 			return -1;
 	}
-	return 0;
+	return r;
 }
 
 static int mark_kind(const struct json_value *v, enum mark_kind *out)
