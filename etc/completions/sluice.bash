@@ -18,9 +18,16 @@ _sluice()
 			-p --path --root -r --keep-rejects --reject-path -a --ack --trust-eof
 			--allow-gap --recreated --timeout -Q --positions --check --repair -q --quiet -v
 			--verbose -h --help -V --version'
+		offer=(-d)
 		case $prev in
-		-m | --mode | -w | --write | -z | --compress | -j | --threads | -i | --interval \
-			| --size | -N | --name | -p | --path | --root | --reject-path | --timeout)
+		-m | --mode)
+			offer=(-W 'append overwrite ignore') value=1
+			;;
+		-w | --write)
+			offer=(-W 'record payload flat') value=1
+			;;
+		-z | --compress | -j | --threads | -i | --interval | --size | -N | --name | -p \
+			| --path | --root | --reject-path | --timeout)
 			return
 			;;
 		esac

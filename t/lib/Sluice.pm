@@ -19,6 +19,9 @@ package Sluice;
 #     SASL users (SCRAM-SHA-256): admin, reader, nobody, each with the password NAME-secret
 # need_kafka(), python(): skip the test on a laptop that cannot have them, die with $SLUICE_REQUIRE_KAFKA=1
 #
+# SLUICE_LONG=1 (make check LONG=1): more rounds; SLUICE_NO_KILLS=1: without the random kills; sanitized(): the
+# tools are instrumented, so slower and larger.
+#
 # Tools are taken from $SLUICE_BUILD (default build/) and stand first in PATH. HOME, TZ and the locale are
 # set to something odd, so that a tool that depends on them is found out.
 
@@ -53,7 +56,8 @@ $ENV{HOME} = "$home";
 $ENV{TZ} = 'Asia/Kathmandu';
 $ENV{LC_ALL} = 'C';
 $ENV{PATH} = "$BUILD/bin:$ENV{PATH}:/usr/sbin:/sbin";
-$ENV{$_} = $ENV{$_} // 'abort_on_error=0:exitcode=99' for 'ASAN_OPTIONS', 'UBSAN_OPTIONS';
+$ENV{ASAN_OPTIONS} //= 'exitcode=99';
+$ENV{UBSAN_OPTIONS} //= 'exitcode=99:print_stacktrace=1';
 delete @ENV{qw(SLUICE_BROKERS XDG_CONFIG_HOME)};
 
 sub tool { return "$BUILD/bin/$_[0]" }
