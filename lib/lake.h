@@ -110,7 +110,10 @@ struct lake_catalog {
 	int64_t last;    /* the number of the last one */
 };
 
-/* 0, or -1 with fail(). No lake at all: EXIT_DATA. Release also after a failure. */
+/*
+ * 0, or -1 with fail(). No lake at all: EXIT_DATA. After a damage in the journal, EXIT_DATA, it holds what stands
+ * before it. Release also after a failure.
+ */
 int lake_catalog_read(const char *dir, struct lake_catalog *c);
 void lake_catalog_release(struct lake_catalog *c);
 /* The latest entry of a file, live or not. NULL: the journal never had it. */

@@ -311,8 +311,6 @@ int lake_catalog_read(const char *dir, struct lake_catalog *c)
 		if (r < 0 && fail_code() != EXIT_DATA)
 			break;
 	}
-	if (r < 0)
-		lake_catalog_release(c);
 	buf_release(&last);
 	return r;
 }

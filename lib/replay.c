@@ -49,6 +49,39 @@ void replay_meet(struct replay *r, struct part *p, int64_t offset)
 		    p->at->partition, offset);
 }
 
+/* ---- the journal, up to where it stood when the catalog was read ---- */
+
+static bool wanted_line(const struct replay *r, const struct journal_line *line)
+{
+	bool wanted = r->o.topics == 0;
+
+	if (line->snapshot || (r->o.name && !span_is(line->name, r->o.name)))
+		return false;
+	for (size_t i = 0; !wanted && i < line->positions; i++)
+		wanted = replay_wants(r, line->position[i].topic);
+	return wanted;
+}
+
+static int walk_line(void *ctx, const struct journal_line *line)
+{
+	struct replay *r = ctx;
+	int result = wanted_line(r, line) ? r->step(r, line) : 0;
+
+	r->finished = result == 0 && line->commit == r->catalog.last;
+	return r->finished ? -1 : result;
+}
+
+/* Calls step() for every commit that is wanted. 0; -1 when it has returned that, or with fail(). */
+static int walk(struct replay *r, replay_step *step)
+{
+	r->step = step;
+	r->finished = false;
+	if (r->catalog.commits == 0 ||
+	    lake_each_line(r->o.dir, r->catalog.dirfd, walk_line, r, NULL) == 0 || r->finished)
+		return 0;
+	return -1;
+}
+
 /* ---- the survey: what is there, and under which names ---- */
 
 /* The entry of a file that this line has added, if it is still there and not of a later commit. */
@@ -58,17 +91,6 @@ static const struct lake_entry *live_entry(const struct replay *r, const struct 
 	const struct lake_entry *e = lake_catalog_find(&r->catalog, line->add[add].file);
 
 	return e && e->live && e->commit == line->commit ? e : NULL;
-}
-
-static bool wanted_line(struct replay *r, const struct journal_line *line)
-{
-	bool wanted = r->o.topics == 0;
-
-	if (line->snapshot || (r->o.name && !span_is(line->name, r->o.name)))
-		return false;
-	for (size_t i = 0; !wanted && i < line->positions; i++)
-		wanted = replay_wants(r, line->position[i].topic);
-	return wanted;
 }
 
 /* Two names that have files with records of one partition: its offsets would come twice. */
@@ -118,13 +140,10 @@ static struct snapshots *get_snapshots(struct replay *r, struct span name)
 	return &r->snapshots[r->snapshot_names++];
 }
 
-static int survey_line(void *ctx, const struct journal_line *line)
+static int survey_commit(struct replay *r, const struct journal_line *line)
 {
-	struct replay *r = ctx;
 	bool live = false;
 
-	if (!wanted_line(r, line))
-		return 0;
 	for (size_t i = 0; i < line->adds; i++) {
 		const struct lake_entry *e = live_entry(r, line, i);
 
@@ -213,23 +232,14 @@ static int replay_commit(struct replay *r, const struct journal_line *line)
 	return result;
 }
 
-static int replay_line(void *ctx, const struct journal_line *line)
-{
-	struct replay *r = ctx;
-	int result = wanted_line(r, line) ? replay_commit(r, line) : 0;
-
-	/* What was appended since we began is for the next time. */
-	r->finished = result == 0 && line->commit == r->catalog.last;
-	return r->finished ? -1 : result;
-}
-
 int replay_run(struct replay *r, struct writer *out, struct progress *progress)
 {
 	r->out = out;
 	r->progress = progress;
-	if (r->catalog.commits > 0 &&
-	    lake_each_line(r->o.dir, r->catalog.dirfd, replay_line, r, NULL) < 0 && !r->finished)
+	if (walk(r, replay_commit) < 0)
 		return r->stopped || out->failed ? 0 : -1;
+	if (r->damage)
+		return fail(EXIT_DATA, "%s; what comes before it was written", r->damage);
 	for (size_t i = 0; i < r->parts; i++)
 		if (r->part[i]->pending)
 			write_position(r, r->part[i], &r->part[i]->position);
@@ -314,12 +324,16 @@ static int read_catalog(struct replay *r)
 
 	for (int i = 0; same == 0 && i < OPEN_TRIES; i++) {
 		release_catalog(r);
-		if (lake_catalog_read(r->o.dir, &r->catalog) < 0)
-			return -1;
+		if (lake_catalog_read(r->o.dir, &r->catalog) < 0) {
+			/* What stands before a damage is good, and worth to be saved in another lake. */
+			if (fail_code() != EXIT_DATA || r->catalog.commits == 0)
+				return -1;
+			r->damage = xstrdup(fail_message());
+		}
 		r->fd = xmalloc(r->catalog.count * sizeof(*r->fd));
 		for (size_t k = 0; k < r->catalog.count; k++)
 			r->fd[k] = -1;
-		same = hold_snapshots(r);
+		same = r->damage ? 1 : hold_snapshots(r);
 	}
 	return same != 0 ? same
 			 : fail(EXIT_TRYAGAIN,
@@ -332,9 +346,7 @@ static int open_replay(struct replay *r)
 		r->o.max_open = descriptors();
 	r->want[0] = stream_want(&r->bare, "._topic");
 	r->want[1] = stream_want(&r->bare, ".topic");
-	if (read_catalog(r) < 0 ||
-	    (r->catalog.commits > 0 &&
-		lake_each_line(r->o.dir, r->catalog.dirfd, survey_line, r, NULL) < 0))
+	if (read_catalog(r) < 0 || walk(r, survey_commit) < 0)
 		return -1;
 	return r->several ? fail(EXIT_USAGE, "%s", r->several) : 0;
 }
@@ -374,5 +386,6 @@ void replay_close(struct replay *r)
 	}
 	free(r->snapshots);
 	free(r->several);
+	free(r->damage);
 	free(r);
 }

@@ -30,6 +30,8 @@ struct snapshots {
 	size_t entries;
 };
 
+typedef int replay_step(struct replay *r, const struct journal_line *line);
+
 struct replay {
 	struct replay_options o;
 	struct lake_catalog catalog;
@@ -47,6 +49,8 @@ struct replay {
 	struct writer *out;
 	struct progress *progress;
 	struct replay_counts counts;
+	char *damage;      /* why the journal cannot be read to its end; NULL: it can */
+	replay_step *step; /* of the walk over the journal that is going on */
 	bool stopped, finished;
 };
 

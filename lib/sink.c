@@ -461,20 +461,22 @@ int sink_line(struct sink *s, struct span text, uint64_t number, bool tail)
 static void warn_skipped(struct sink *s)
 {
 	struct lake_catalog c;
+	bool known = true;
 
-	if (s->skipped_paths > 0 && lake_catalog_read(s->o.dir, &c) == 0) {
-		for (int i = 0; i < s->skipped_paths; i++) {
+	if (s->skipped_paths == 0)
+		return;
+	if (lake_catalog_read(s->o.dir, &c) == 0) {
+		for (int i = 0; known && i < s->skipped_paths; i++) {
 			struct span path = { s->skipped[i], strlen(s->skipped[i]) };
 
-			if (lake_catalog_wrote(&c, s->name, path))
-				continue;
-			warn("records for %s were skipped as stored, but the name \"%s\" never wrote there: a second "
-			     "pipeline over one topic needs a name of its own (-N)",
-			    s->skipped[i], s->name);
-			break;
+			known = lake_catalog_wrote(&c, s->name, path);
+			if (!known)
+				warn("records for %s were skipped as stored, but the name \"%s\" never wrote "
+				     "there: a second pipeline over one topic needs a name of its own (-N)",
+				    s->skipped[i], s->name);
 		}
-		lake_catalog_release(&c);
 	}
+	lake_catalog_release(&c);
 }
 
 static int make_roots(struct sink *s)

@@ -351,6 +351,51 @@ subtest 'ignore: paths of several runs' => sub {
 	copy_is_equal($dir, from_name => ['-m', 'ignore']);
 };
 
+# A table in two paths whose rows all have the number of their version: no reader may see two of them.
+subtest 'beside a writer that replaces snapshots: one whole version or another' => sub {
+	my $dir = new_dir();
+	my $version = sub {
+		my ($n) = @_;
+		return join '', map { "$_\n" } mark('start', 'U', 0, 0),
+		    (map { record('U', 0, $_, 'c=' . $_ % 2, qq({"version":$n})) } 0 .. 299), mark('position', 'U', 0, 300), $END;
+	};
+	store($dir, $version->(0), '-m', 'overwrite');
+	my $writer = spawn('bash', '-c', 'for n in $(seq 40); do sed "s/version.:0/version\":$n/" in | jsonl-sink -q -m overwrite lake || exit 1; done',
+		{ cwd => do { my $d = new_dir(); symlink $dir, "$d/lake"; spew("$d/in", $version->(0)); $d } });
+	my ($done, %seen, @odd);
+	until ($done) {
+		$done = waitpid($writer->{pid}, POSIX::WNOHANG()) != 0;
+		my $r = run('lakecat', '-q', $dir);
+		my %versions = map { $_ => 1 } $r->{out} =~ /"version":(\d+)/g;
+		$seen{join ',', keys %versions}++;
+		push @odd, "exit $r->{exit}: $r->{err}" if $r->{exit} != 0 && $r->{exit} != 75;
+		push @odd, join ',', 'versions', keys %versions if keys %versions > 1;
+		push @odd, 'not whole' if $r->{exit} == 0 && $r->{out} =~ tr/\n// != 300;
+	}
+	is_deeply \@odd, [];
+	cmp_ok scalar(keys %seen), '>', 2, 'versions were seen while they were replaced';
+};
+
+subtest 'beside a writer that appends: whole commits' => sub {
+	my $dir = new_dir();
+	store($dir, [ record('T', 0, 0, 'p=0') ]);
+	my $writer = spawn('jsonl-sink', '-q', '--size', '2k', $dir,
+		{ stdin => join '', map { record('T', 0, $_, 'p=' . $_ % 5) . "\n" } 1 .. 20_000 });
+	my ($done, %seen, @odd);
+	until ($done) {
+		$done = waitpid($writer->{pid}, POSIX::WNOHANG()) != 0;
+		my $r = run('lakecat', '-q', '--marks', $dir);
+		push @odd, "exit $r->{exit}: $r->{err}" if $r->{exit};
+		push @odd, @{ order_problems($r->{out}) };
+		my ($position) = $r->{out} =~ /.*"position".*?"offset":(\d+)/s;
+		my $n = () = $r->{out} =~ /"payload"/g;
+		push @odd, "$n records, position $position" if $n != $position;
+		$seen{$n}++;
+	}
+	is_deeply \@odd, [];
+	cmp_ok scalar(keys %seen), '>', 2, 'it was seen growing';
+};
+
 # ---- commits that are not finished, journals that are cut ----
 
 subtest 'a commit whose files have no names yet' => sub {
@@ -472,6 +517,26 @@ subtest 'damage is found, and named' => sub {
 	is $r->{exit}, 65;
 	like $r->{err}, qr{^lakecat: \Q$file\E: line 6: T/0: offset 5: byte \d+: }, 'a line that is no JSON: file and line' or diag $r->{err};
 	is $r->{out} =~ tr/\n//, 5, 'what came before it is written';
+};
+
+subtest 'a damaged journal: what stands before the damage can be saved' => sub {
+	for my $roll (1e6, 500) {
+		my $dir = new_dir();
+		for my $n (0 .. 4) {
+			is run('jsonl-sink', '-q', $dir, { stdin => join('', map { record('T', 0, $_, 'p') . "\n" } $n * 10 .. $n * 10 + 9),
+				env => { SLUICE_ROLL_BYTES => $roll } })->{exit}, 0;
+		}
+		my ($journal) = grep { slurp($_) =~ /"commit":3/ } glob "$dir/.sluice/journal*";
+		spew($journal, slurp($journal) =~ s/("commit":3.*?)"append"/$1"upsert"/r);
+		my $r = run('lakecat', '-q', '--marks', $dir);
+		is $r->{exit}, 65;
+		like $r->{err}, qr{^lakecat: \Q$journal\E: line \d+ \(byte \d+\): damaged; .*; what comes before it was written\n\z};
+		unlike $r->{out}, qr/"end"/;
+		my $to = new_dir();
+		store($to, $r->{out});
+		is_deeply content($to), [ grep { /"offset":1?\d,/ } @{ content($dir) } ];
+		like positions($to), qr/"offset":20\b/;
+	}
 };
 
 subtest 'no lake' => sub {
