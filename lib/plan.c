@@ -71,8 +71,6 @@ int plan_start_parse(void *start, const char *arg)
 
 /* ---- which topics ---- */
 
-/* ---- which topics ---- */
-
 static bool is_pattern(const char *name)
 {
 	return name[0] == '^';
@@ -188,18 +186,35 @@ static int check_topic(const struct plan *plan, const struct rd_kafka_metadata_t
 	return 0;
 }
 
-static const struct rd_kafka_metadata_topic *metadata_of(const struct rd_kafka_metadata *md,
-    const char *name)
+static struct rd_kafka_metadata_topic metadata_of(const struct rd_kafka_metadata *md,
+    struct plan_topic *t)
 {
 	for (int i = 0; i < md->topic_cnt; i++)
-		if (strcmp(md->topics[i].topic, name) == 0)
-			return &md->topics[i];
-	return NULL;
+		if (strcmp(md->topics[i].topic, t->name) == 0)
+			return md->topics[i];
+	return (struct rd_kafka_metadata_topic){ .topic = t->name,
+		.err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART };
 }
 
 static int compare_topics(const void *a, const void *b)
 {
 	return strcmp((*(struct plan_topic *const *)a)->name, (*(struct plan_topic *const *)b)->name);
+}
+
+static void add_partitions(struct plan *plan, struct plan_topic *t, int32_t count)
+{
+	t->partitions = count;
+	t->partition = xcalloc((size_t)count, sizeof(*t->partition));
+	for (int32_t id = 0; id < count; id++) {
+		if (!wanted(plan, id))
+			continue;
+		t->partition[id] = &plan->partition[plan->partitions++];
+		*t->partition[id] = (struct plan_partition){ .topic = t->name,
+			.id = id,
+			.rkt = t->rkt,
+			.stop = INT64_MAX,
+			.check_offset = -1 };
+	}
 }
 
 /* 0; -1 with fail(); 1: a topic is not there (yet), fail() says which. */
@@ -208,31 +223,15 @@ static int try_partitions(struct plan *plan, const struct rd_kafka_metadata *md)
 	size_t count = 0;
 
 	for (size_t i = 0; i < plan->topics; i++) {
-		const struct rd_kafka_metadata_topic *m = metadata_of(md, plan->topic[i]->name);
+		struct rd_kafka_metadata_topic m = metadata_of(md, plan->topic[i]);
 
-		if (!m)
-			m = &(struct rd_kafka_metadata_topic){ .topic = plan->topic[i]->name,
-				.err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART };
-		if (check_topic(plan, m) < 0)
-			return fail_code() == EXIT_CONFIG || kafka_transient(m->err) ? 1 : -1;
-		count += (size_t)m->partition_cnt;
+		if (check_topic(plan, &m) < 0)
+			return fail_code() == EXIT_CONFIG || kafka_transient(m.err) ? 1 : -1;
+		count += (size_t)m.partition_cnt;
 	}
 	plan->partition = xcalloc(count, sizeof(*plan->partition));
-	for (size_t i = 0; i < plan->topics; i++) {
-		struct plan_topic *t = plan->topic[i];
-
-		t->partitions = metadata_of(md, t->name)->partition_cnt;
-		t->partition = xcalloc((size_t)t->partitions, sizeof(*t->partition));
-		for (int32_t id = 0; id < t->partitions; id++)
-			if (wanted(plan, id)) {
-				t->partition[id] = &plan->partition[plan->partitions++];
-				*t->partition[id] = (struct plan_partition){ .topic = t->name,
-					.id = id,
-					.rkt = t->rkt,
-					.stop = INT64_MAX,
-					.check_offset = -1 };
-			}
-	}
+	for (size_t i = 0; i < plan->topics; i++)
+		add_partitions(plan, plan->topic[i], metadata_of(md, plan->topic[i]).partition_cnt);
 	return 0;
 }
 
@@ -261,7 +260,7 @@ static int find_partitions(struct plan *plan)
 			return result;
 		if (clock_mono_ms() >= give_up || sig_stop())
 			return -1;
-		sleep_ms(100);
+		sleep_ms(WAIT_MS);
 	}
 }
 
@@ -281,43 +280,47 @@ rd_kafka_topic_partition_list_t *plan_list(const struct plan *plan, bool open, i
 	return list;
 }
 
+/* 0; -1 with fail() when it will not pass by itself; 1: ask again, fail() says why. */
+static int ask_once(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64_t timeout_ms)
+{
+	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(k->rk, list, (int)timeout_ms);
+	const rd_kafka_topic_partition_t *bad = kafka_first_error(list);
+
+	if (!err && bad)
+		err = bad->err;
+	if (!err)
+		return 0;
+	kafka_poll(k, 0);
+	if (kafka_transient(err))
+		kafka_fail_unreachable(k);
+	else if (bad)
+		fail(kafka_exit_code(err), "%s [%" PRId32 "]: offsets: %s", bad->topic,
+		    bad->partition, rd_kafka_err2str(err));
+	else
+		fail(kafka_exit_code(err), "offsets: %s", rd_kafka_err2str(err));
+	return kafka_transient(err) || kafka_unknown(err) ? 1 : -1;
+}
+
 /* Puts the answer for each partition at `field` of its struct. */
 static int ask_offsets(struct plan *plan, struct kafka *k, int64_t ask, size_t field)
 {
-	rd_kafka_topic_partition_list_t *list = NULL;
-	const rd_kafka_topic_partition_t *bad = NULL;
+	rd_kafka_topic_partition_list_t *list;
 	int64_t slice = 500, left;
-	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	int result = kafka_fail_unreachable(k);
 
-	while (!sig_stop() && (left = plan->deadline - clock_mono_ms()) > 0) {
+	while (result != 0 && !sig_stop() && (left = plan->deadline - clock_mono_ms()) > 0) {
 		list = plan_list(plan, false, ask);
-		err = rd_kafka_offsets_for_times(k->rk, list, (int)(left < slice ? left : slice));
-		bad = kafka_first_error(list);
-		if (err == 0 && bad)
-			err = bad->err;
-		if (err == 0)
-			break;
-		kafka_poll(k, 0);
-		if (!kafka_transient(err) && !kafka_unknown(err)) {
-			if (bad)
-				fail(kafka_exit_code(err), "%s [%" PRId32 "]: offsets: %s",
-				    bad->topic, bad->partition, rd_kafka_err2str(err));
-			else
-				fail(kafka_exit_code(err), "offsets: %s", rd_kafka_err2str(err));
-			rd_kafka_topic_partition_list_destroy(list);
-			return -1;
-		}
+		result = ask_once(k, list, left < slice ? left : slice);
+		for (int i = 0; result == 0 && i < list->cnt; i++)
+			*(int64_t *)((char *)&plan->partition[i] + field) = list->elems[i].offset;
 		rd_kafka_topic_partition_list_destroy(list);
-		list = NULL;
-		sleep_ms(50);
+		if (result < 0)
+			break;
+		if (result > 0)
+			sleep_ms(WAIT_MS);
 		slice *= 2;
 	}
-	if (!list)
-		return sig_stop() ? fail(EXIT_INT, "interrupted") : kafka_fail_unreachable(k);
-	for (int i = 0; i < list->cnt; i++)
-		*(int64_t *)((char *)&plan->partition[i] + field) = list->elems[i].offset;
-	rd_kafka_topic_partition_list_destroy(list);
-	return 0;
+	return result ? -1 : 0;
 }
 
 /* The high watermark comes first: else whatever arrives in between looks like an open transaction. */

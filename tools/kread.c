@@ -86,8 +86,8 @@ static const struct opt table[] = {
 	    .help = "topics to read; ^REGEX: all that match (may repeat)" },
 	{ 'p', "partition", "N,...", OPT_CALL, NULL, add_partitions, .help = "only these partitions" },
 	{ 'o', "offset", "WHERE", OPT_CALL, NULL, set_start,
-	    .help = "start at beginning (default), end, offset N, -N before the end, or s@TIME; e@TIME: end "
-		    "before the first record of that time (ms since 1970 or ISO 8601)" },
+	    .help = "start at beginning (default), end, offset N, -N before the end, or s@TIME "
+		    "(ms since 1970 or ISO 8601); e@TIME: end before the first record of that time" },
 	{ 'e', "exit", NULL, OPT_FLAG, &options.pin,
 	    .help = "end where the topics end now, whatever arrives meanwhile" },
 	{ 'c', "count", "N", OPT_INT, &count, .min = 1, .max = INT64_MAX, .help = "end after N records" },
