@@ -112,7 +112,8 @@ static void add_rule(char *item, const char *path)
 
 static void open_log(const char *path)
 {
-	long fd = libc_syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	long fd = libc_syscall(SYS_openat, AT_FDCWD, path,
+	    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 
 	/* Out of the way of programs that count on the lowest descriptor. */
 	log_fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 400);
@@ -189,7 +190,8 @@ static size_t add_path(char *to, size_t at, int fd, const char *path)
 	if (!path || (path[0] != '/' && fd != AT_FDCWD)) {
 		n = add(link, 0, "/proc/self/fd/");
 		add_number(link, n, (unsigned long)fd);
-		got = readlink(link, to + at, PATH_MAX < TEXT_SIZE - at ? PATH_MAX : TEXT_SIZE - 1 - at);
+		got = readlink(link, to + at,
+		    PATH_MAX < TEXT_SIZE - at ? PATH_MAX : TEXT_SIZE - 1 - at);
 		at += got > 0 ? (size_t)got : 0;
 		to[at] = '\0';
 		if (path)
@@ -469,7 +471,8 @@ static int rename_as(const char *name, int dir, const char *old, int dir2, const
 {
 	struct call c = { .name = name, .group = "rename", .fd = dir, .path = old, .fd2 = dir2, .path2 = new };
 
-	return refuse(&c) ? -1 : (int)done(&c, libc_syscall(SYS_renameat2, dir, old, dir2, new, flags));
+	return refuse(&c) ? -1
+			  : (int)done(&c, libc_syscall(SYS_renameat2, dir, old, dir2, new, flags));
 }
 
 int rename(const char *old, const char *new)
@@ -506,7 +509,9 @@ int linkat(int dir, const char *old, int dir2, const char *new, int flags)
 
 static int unlink_as(const char *name, int dir, const char *path, int flags)
 {
-	struct call c = { .name = name, .group = flags & AT_REMOVEDIR ? "rmdir" : "unlink", .fd = dir,
+	struct call c = { .name = name,
+		.group = flags & AT_REMOVEDIR ? "rmdir" : "unlink",
+		.fd = dir,
 		.path = path };
 
 	return refuse(&c) ? -1 : (int)done(&c, libc_syscall(SYS_unlinkat, dir, path, flags));
@@ -558,7 +563,9 @@ long syscall(long number, ...)
 		return rename_as("renameat2", (int)a[0], (const char *)a[1], (int)a[2],
 		    (const char *)a[3], (unsigned)a[4]);
 	if (number == SYS_openat2) {
-		struct call c = { .name = "openat2", .group = "open", .fd = (int)a[0],
+		struct call c = { .name = "openat2",
+			.group = "open",
+			.fd = (int)a[0],
 			.path = (const char *)a[1] };
 
 		return refuse(&c) ? -1 : done(&c, libc_syscall(number, a[0], a[1], a[2], a[3]));

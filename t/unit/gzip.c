@@ -27,7 +27,8 @@ static int file_with(const void *p, size_t n)
 static void fill(struct buf *b, unsigned seed, size_t n)
 {
 	while (b->len < n)
-		buf_addf(b, "{\"offset\":%zu,\"payload\":{\"seed\":%u,\"r\":%d}}\n", b->len, seed, rand() % 997);
+		buf_addf(b, "{\"offset\":%zu,\"payload\":{\"seed\":%u,\"r\":%d}}\n", b->len, seed,
+		    rand() % 997);
 	b->len = n;
 }
 
