@@ -390,7 +390,8 @@ int kafka_metadata(struct kafka *k, enum kafka_ask ask, int64_t deadline_ms,
 			return -1;
 		if (!kafka_transient(err))
 			return fail(kafka_exit_code(err), "%s: %s", k->brokers, rd_kafka_err2str(err));
-		slice *= 2;
+		if (slice < 4000) /* a signal has to wait so long */
+			slice *= 2;
 	}
 	return fail(EXIT_INT, "interrupted");
 }

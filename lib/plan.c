@@ -318,7 +318,8 @@ static int ask_offsets(struct plan *plan, struct kafka *k, int64_t ask, size_t f
 			break;
 		if (result > 0)
 			sleep_ms(WAIT_MS);
-		slice *= 2;
+		if (slice < 4000) /* a signal has to wait so long */
+			slice *= 2;
 	}
 	return result ? -1 : 0;
 }
