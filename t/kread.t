@@ -427,7 +427,12 @@ subtest 'the summary' => sub {
 	my $r = run('kread', '-e', '-t', $BIG);
 	like $r->{err}, qr{\Akread: 40000 records, [\d.]+ MB, [\d.]+ s, [\d.]+[kM]? records/s\n\z}, 'records, bytes, seconds, rate';
 	like run('kread', '-e', '-t', $T, '-p', '0', '-c', 1)->{err}, qr/\Akread: 1 record,/, 'one record';
-	unlike run('kread', '-e', '-t', $BIG)->{err}, qr/\r/, 'no progress line unless stderr is a terminal';
+	my $slow = "kread -e -t $BIG OPTION | (sleep 1; cat) > /dev/null";
+	my $on_terminal = sub { run('script', '-qec', $slow =~ s/OPTION/@_/r, '/dev/null')->{out} };
+	like $on_terminal->(), qr{\r\e\[Kkread: \d+ records  [\d.]+k?/s  [\d.]+ [kM]?B/s  \d+ %, \d+:\d\d left(?s:.*)\r\e\[Kkread: 40000 records,},
+	    'a progress line on a terminal, gone before the summary';
+	unlike $on_terminal->('-q'), qr/kread/, '... none with -q';
+	unlike run('bash', '-c', $slow =~ s/OPTION//r)->{err}, qr/\r/, '... nor when stderr is no terminal';
 };
 
 subtest 'a stdout that takes nothing, or has nobody behind it' => sub {
