@@ -26,7 +26,10 @@ struct buf {
 	size_t cap;
 };
 
-#define BUF_INIT { 0 }
+#define BUF_INIT                                                                                   \
+	{                                                                                          \
+		0                                                                                  \
+	}
 #define BUF_MAX ((size_t)4 << 30) /* more in one buffer is a bug or an attack */
 
 /* malloc family that cannot fail: ends the process instead. Release with free(). */
@@ -88,6 +91,9 @@ static inline bool span_is(struct span a, const char *s)
 {
 	return a.n == strlen(s) && memcmp(a.p, s, a.n) == 0;
 }
+
+/* For hash tables: FNV-1a, folded. */
+uint64_t span_hash(struct span s);
 
 /* Writes v in decimal at `to` (at least 20 bytes) and returns the number of bytes written. */
 size_t format_int(char *to, int64_t v);

@@ -230,7 +230,7 @@ static struct names live_names(const struct lake_catalog *c)
 			add_name(&n, c->entry[i].file);
 	if (n.count > 0)
 		if (n.count > 0)
-		qsort(n.item, n.count, sizeof(*n.item), by_name);
+			qsort(n.item, n.count, sizeof(*n.item), by_name);
 	return n;
 }
 

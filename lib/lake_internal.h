@@ -1,4 +1,4 @@
-/* lake_internal: what the parts of the lake module share: lake.c (writers), lake_read.c, lake_repair.c. */
+/* lake_internal: what all parts of the lake module share; the writing side has lake_writer.h besides. */
 #ifndef SLUICE_LAKE_INTERNAL_H
 #define SLUICE_LAKE_INTERNAL_H
 

@@ -173,21 +173,12 @@ int lake_read_positions(const char *dir, const char *name, struct positions *to)
 
 /* ---- the catalog ---- */
 
-static uint64_t hash(struct span s)
-{
-	uint64_t h = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ (unsigned char)s.p[i]) * UINT64_C(1099511628211);
-	return h ^ h >> 29;
-}
-
 #define FREE_SLOT SIZE_MAX
 
 /* The slot of a file: of its latest entry, live or not, or a free one. */
 static size_t find_slot(const struct lake_catalog *c, struct span file)
 {
-	size_t i = hash(file) % c->slots;
+	size_t i = span_hash(file) % c->slots;
 
 	while (c->index[i] != FREE_SLOT && !span_is(file, c->entry[c->index[i]].file))
 		i = (i + 1) % c->slots;

@@ -25,11 +25,7 @@ void positions_release(struct positions *ps)
 
 static uint64_t hash(struct span topic, int32_t partition)
 {
-	uint64_t h = UINT64_C(14695981039346656037) ^ (uint32_t)partition; /* FNV-1a */
-
-	for (size_t i = 0; i < topic.n; i++)
-		h = (h ^ (unsigned char)topic.p[i]) * UINT64_C(1099511628211);
-	return h ^ h >> 32;
+	return span_hash(topic) + (uint32_t)partition * UINT64_C(2654435761);
 }
 
 static bool is(const struct position *p, struct span topic, int32_t partition)

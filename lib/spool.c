@@ -224,15 +224,6 @@ int64_t spool_records(const struct spool *s)
 
 /* ---- paths ---- */
 
-static size_t hash(struct span path)
-{
-	uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
-
-	for (size_t i = 0; i < path.n; i++)
-		h = (h ^ (unsigned char)path.p[i]) * UINT64_C(1099511628211);
-	return (size_t)(h ^ h >> 31);
-}
-
 struct spool_file *spool_find(struct spool *s, struct span path)
 {
 	struct spool_file *f;
@@ -241,7 +232,7 @@ struct spool_file *spool_find(struct spool *s, struct span path)
 		return s->recent;
 	if (s->buckets == 0)
 		return NULL;
-	f = s->bucket[hash(path) % s->buckets];
+	f = s->bucket[span_hash(path) % s->buckets];
 	while (f && !span_eq(f->path, path))
 		f = f->hash_next;
 	if (f)
@@ -251,7 +242,7 @@ struct spool_file *spool_find(struct spool *s, struct span path)
 
 static void link_file(struct spool *s, struct spool_file *f)
 {
-	struct spool_file **head = &s->bucket[hash(f->path) % s->buckets];
+	struct spool_file **head = &s->bucket[span_hash(f->path) % s->buckets];
 
 	f->hash_next = *head;
 	*head = f;
