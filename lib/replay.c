@@ -344,8 +344,6 @@ static int open_replay(struct replay *r)
 {
 	if (r->o.max_open == 0)
 		r->o.max_open = descriptors();
-	r->want[0] = stream_want(&r->bare, "._topic");
-	r->want[1] = stream_want(&r->bare, ".topic");
 	if (read_catalog(r) < 0 || walk(r, survey_commit) < 0)
 		return -1;
 	return r->several ? fail(EXIT_USAGE, "%s", r->several) : 0;
@@ -358,7 +356,6 @@ struct replay *replay_open(const struct replay_options *o)
 	r->o = *o;
 	r->catalog.dirfd = r->later.dirfd = -1;
 	stream_init(&r->stream);
-	stream_init(&r->bare);
 	positions_init(&r->map, (struct positions_rules){ 0 });
 	if (open_replay(r) == 0)
 		return r;
@@ -373,7 +370,6 @@ void replay_close(struct replay *r)
 	release_catalog(r);
 	lake_catalog_release(&r->later);
 	stream_release(&r->stream);
-	stream_release(&r->bare);
 	for (size_t i = 0; i < r->parts; i++) {
 		free(r->part[i]->owner);
 		free(r->part[i]);

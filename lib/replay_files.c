@@ -98,20 +98,49 @@ static int open_source(struct replay *r, struct source *s, const struct datafile
 
 /* ---- one line ---- */
 
-static bool wanted_bare(struct replay *r, struct span text)
+/* What the outermost object of a line has that is no record. */
+struct members {
+	bool payload, others;
+	struct json_value topic; /* of a reject, or a flat record's */
+};
+
+/* A value that is no object has none. 0; -1: the text is no JSON. */
+static int find_members(struct span text, struct members *m)
 {
-	struct line l;
+	struct json_value v;
+	struct json j;
+	struct span key;
+	bool escaped, flat = false;
+	int r;
+
+	*m = (struct members){ 0 };
+	json_init(&j, text.p, text.n);
+	if (json_peek(&j) != JSON_OBJECT)
+		return json_value(&j, &v) < 0 ? -1 : json_finish(&j);
+	if (json_enter(&j) < 0)
+		return -1;
+	while ((r = json_member(&j, &key, &escaped)) > 0 && json_value(&j, &v) == 0) {
+		bool own = json_key_is(key, escaped, "_topic");
+
+		if (json_key_is(key, escaped, "payload"))
+			m->payload = true;
+		else
+			m->others = true;
+		if (own || (!flat && json_key_is(key, escaped, "topic")))
+			m->topic = v;
+		flat |= own;
+	}
+	return r != 0 ? -1 : json_finish(&j);
+}
+
+static bool wanted_topic(const struct replay *r, const struct json_value *topic)
+{
+	struct buf scratch = BUF_INIT;
 	bool wanted = r->o.topics == 0;
 
-	if (wanted || stream_parse(&r->bare, text, &l) < 0)
-		return wanted;
-	for (int i = 0; !wanted && i < 2; i++) {
-		const struct json_value *v = &r->bare.want[r->want[i]].value;
-		struct buf scratch = BUF_INIT;
-
-		wanted = v->type == JSON_STRING && replay_wants(r, json_text(v, &scratch));
-		buf_release(&scratch);
-	}
+	if (!wanted && topic->type == JSON_STRING)
+		wanted = replay_wants(r, json_text(topic, &scratch));
+	buf_release(&scratch);
 	return wanted;
 }
 
@@ -125,29 +154,29 @@ static int bad_line(const struct replay *r, const struct source *s, const struct
 	return fail_context("%s/%s: line %" PRIu64, r->o.dir, s->entry->file, number);
 }
 
-/* What is this line, and is it wanted? 1, 0, or -1 with fail(). */
+/*
+ * What is this line, and is it wanted? 1, 0, or -1 with fail(). What is no record, and could be mistaken for something
+ * else behind a path, is wrapped as partition does it: a payload that has a member mark, path or payload of its own.
+ */
 static int judge(struct replay *r, struct source *s, struct span text)
 {
+	struct members m;
 	struct line l;
+	int result = stream_parse(&r->stream, text, &l);
 
-	s->text = text;
-	s->part = NULL;
-	s->wrap = true;
-	if (stream_parse(&r->stream, text, &l) < 0) {
-		if (!json_valid(text.p, text.n, NULL))
-			return bad_line(r, s, &l);
-		return wanted_bare(r, text);
-	}
 	s->text = l.text;
-	/* A payload that only looks like one of ours; path_cut: a member path of whatever type. */
-	if (l.kind == LINE_MARK || l.path_cut.n > 0)
-		return wanted_bare(r, text);
-	s->wrap = false;
-	if (l.kind != LINE_RECORD)
-		return wanted_bare(r, text);
-	s->part = replay_part(r, l.topic, l.partition);
-	s->offset = l.offset;
-	return s->part->wanted;
+	if (result == 0 && l.kind == LINE_RECORD && l.paths == 0) {
+		s->wrap = false;
+		s->part = replay_part(r, l.topic, l.partition);
+		s->offset = l.offset;
+		return s->part->wanted;
+	}
+	if (find_members(l.text, &m) < 0)
+		return bad_line(r, s, &l);
+	s->part = NULL;
+	/* path_cut: a member path of whatever type. */
+	s->wrap = result < 0 || l.kind != LINE_BARE || l.path_cut.n > 0 || (m.payload && m.others);
+	return wanted_topic(r, &m.topic);
 }
 
 /* Reads on to the next line that is wanted: s->head, or s->done. 0; -1 with fail(), or stopped. */

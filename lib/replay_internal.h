@@ -38,8 +38,6 @@ struct replay {
 	struct lake_catalog later; /* read again when a file was not what it should be */
 	int *fd;                   /* by index in the catalog: snapshots, opened in advance; -1 */
 	struct stream stream;
-	struct stream bare; /* the topic of what is no record */
-	int want[2];
 	struct positions map; /* its entries' `own` is our struct part */
 	struct part **part;
 	size_t parts;
