@@ -178,7 +178,7 @@ static enum consumer_result failed_message(struct consumer *c, const struct plan
 		return CONSUMER_IDLE;
 	}
 	if (p)
-		fail(kafka_exit_code(m->err), "%s [%" PRId32 "]: offset %" PRId64 ": %s", p->topic,
+		fail(kafka_exit_code(m->err), "%s/%" PRId32 ": offset %" PRId64 ": %s", p->topic,
 		    p->id, p->next, rd_kafka_message_errstr(m));
 	else
 		fail(kafka_exit_code(m->err), "%s: %s",
@@ -230,7 +230,7 @@ static int check_truncated(const struct consumer *c, const rd_kafka_topic_partit
 			continue;
 		if (list->elems[at].offset < expected)
 			return fail(EXIT_DATA,
-			    "%s [%" PRId32 "]: the log ends at %" PRId64 ", below %" PRId64
+			    "%s/%" PRId32 ": the log ends at %" PRId64 ", below %" PRId64
 			    ": the topic was truncated or recreated while it was read",
 			    p->topic, p->id, list->elems[at].offset, expected);
 		at++;
@@ -255,7 +255,7 @@ static int judge_silence(struct consumer *c, rd_kafka_resp_err_t err,
 	}
 	c->ask_ms = now + IDLE_MS;
 	if (kafka_unknown(err) && late && bad)
-		return fail(EXIT_CONFIG, "%s [%" PRId32 "]: no longer there: was the topic deleted?",
+		return fail(EXIT_CONFIG, "%s/%" PRId32 ": no longer there: was the topic deleted?",
 		    bad->topic, bad->partition);
 	if (!kafka_transient(err) && !kafka_unknown(err))
 		return fail(kafka_exit_code(err), "%s: %s", bad ? bad->topic : c->kafka.brokers,

@@ -411,7 +411,7 @@ int kafka_start(rd_kafka_topic_t *rkt, int32_t partition, int64_t offset, rd_kaf
 	if (rd_kafka_consume_start_queue(rkt, partition, offset, queue) == 0)
 		return 0;
 	err = rd_kafka_last_error();
-	return fail(kafka_exit_code(err), "%s [%" PRId32 "]: offset %" PRId64 ": %s",
+	return fail(kafka_exit_code(err), "%s/%" PRId32 ": offset %" PRId64 ": %s",
 	    rd_kafka_topic_name(rkt), partition, offset, rd_kafka_err2str(err));
 }
 

@@ -13,16 +13,16 @@
 /* sysexits(3) where it has a fitting code; each man page lists the ones its tool uses. */
 enum exit_code {
 	EXIT_DONE = 0,
-	EXIT_REJECTED = 1,     /* done, but records were rejected */
+	EXIT_REJECTED = 1, /* done, but records were rejected */
 	EXIT_USAGE = 64,
 	EXIT_DATA = 65,        /* bad data, gap, recreated topic, damaged lake */
 	EXIT_UNAVAILABLE = 69, /* broker or database does not answer */
 	EXIT_CANTCREAT = 73,
 	EXIT_IO = 74,
-	EXIT_TRYAGAIN = 75,    /* lost a race, fenced, retries used up */
+	EXIT_TRYAGAIN = 75, /* lost a race, fenced, retries used up */
 	EXIT_PERM = 77,
 	EXIT_CONFIG = 78,
-	EXIT_INT = 130,        /* ended by SIGINT */
+	EXIT_INT = 130, /* ended by SIGINT */
 };
 
 /* Call first in main: the name before every line, and how much to say. */
@@ -38,15 +38,16 @@ bool log_quiet(void);
  */
 int fail(enum exit_code code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int fail_errno(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int fail_context(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* puts "fmt: " before the message that stands; returns -1 */
+int fail_context(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2))); /* puts "fmt: " before the message that stands; returns -1 */
 
 const char *fail_message(void); /* the last one, "" when none */
 enum exit_code fail_code(void);
 
-enum exit_code report(void);    /* prints "tool: message", returns the code; for main */
+enum exit_code report(void); /* prints "tool: message", returns the code; for main */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* prints unless quiet */
 void error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints always */
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* prints when verbose */
-void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* the summary: unless quiet */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* the summary: unless quiet */
 
 #endif

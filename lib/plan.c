@@ -181,7 +181,7 @@ static int check_topic(const struct plan *plan, const struct rd_kafka_metadata_t
 	for (size_t i = 0; i < plan->o.partitions; i++)
 		if (plan->o.partition[i] >= m->partition_cnt)
 			return fail(EXIT_CONFIG,
-			    "%s [%" PRId32 "]: there is no such partition: the topic has %d",
+			    "%s/%" PRId32 ": there is no such partition: the topic has %d",
 			    m->topic, plan->o.partition[i], m->partition_cnt);
 	return 0;
 }
@@ -294,7 +294,7 @@ static int ask_once(struct kafka *k, rd_kafka_topic_partition_list_t *list, int6
 	if (kafka_transient(err))
 		kafka_fail_unreachable(k);
 	else if (bad)
-		fail(kafka_exit_code(err), "%s [%" PRId32 "]: offsets: %s", bad->topic,
+		fail(kafka_exit_code(err), "%s/%" PRId32 ": offsets: %s", bad->topic,
 		    bad->partition, rd_kafka_err2str(err));
 	else
 		fail(kafka_exit_code(err), "offsets: %s", rd_kafka_err2str(err));
@@ -360,12 +360,12 @@ static void warn_open_transactions(const struct plan *plan)
 			first = p;
 	}
 	if (count == 1)
-		warn("%s [%" PRId32 "]: %" PRId64 " offsets from %" PRId64
+		warn("%s/%" PRId32 ": %" PRId64 " offsets from %" PRId64
 		     " on wait for an open transaction: left for a later run",
 		    first->topic, first->id, offsets, first->stable);
 	else if (count > 1)
-		warn("%" PRId64 " offsets in %zu partitions wait for open transactions (first %s [%" PRId32
-		     "] from %" PRId64 " on): left for a later run",
+		warn("%" PRId64 " offsets in %zu partitions wait for open transactions (first %s/%" PRId32
+		     " from %" PRId64 " on): left for a later run",
 		    offsets, count, first->topic, first->id, first->stable);
 }
 
@@ -394,12 +394,11 @@ static int start_as_asked(struct plan_partition *p, const struct plan_start *s)
 	case START_OFFSET:
 		if (s->n < p->low)
 			return fail(EXIT_DATA,
-			    "%s [%" PRId32 "]: offset %" PRId64 " is gone: the log starts at %" PRId64,
+			    "%s/%" PRId32 ": offset %" PRId64 " is gone: the log starts at %" PRId64,
 			    p->topic, p->id, s->n, p->low);
 		if (s->n > p->stable)
 			return fail(EXIT_DATA,
-			    "%s [%" PRId32 "]: offset %" PRId64
-			    " is beyond the end of the log, %" PRId64,
+			    "%s/%" PRId32 ": offset %" PRId64 " is beyond the end of the log, %" PRId64,
 			    p->topic, p->id, s->n, p->stable);
 		p->start = s->n;
 		break;
@@ -412,21 +411,20 @@ static int start_from_sink(const struct plan *plan, struct plan_partition *p,
 {
 	if (sink->next > p->high)
 		return fail(EXIT_DATA,
-		    "%s [%" PRId32 "]: the sink's position %" PRId64
+		    "%s/%" PRId32 ": the sink's position %" PRId64
 		    " is beyond the end of the log, %" PRId64
 		    ": the topic was recreated or truncated; nothing was read. If that was on purpose, "
 		    "read it anew without --from and let the sink begin its positions anew (--recreated)",
 		    p->topic, p->id, sink->next, p->high);
 	if (sink->next < p->low && !plan->o.skip_lost)
 		return fail(EXIT_DATA,
-		    "%s [%" PRId32 "]: the sink's position is %" PRId64
+		    "%s/%" PRId32 ": the sink's position is %" PRId64
 		    " but the log starts at %" PRId64 ": %" PRId64
 		    " offsets were deleted before they were read (retention?); --skip-lost goes on behind "
 		    "them (the sink then needs --allow-gap)",
 		    p->topic, p->id, sink->next, p->low, p->low - sink->next);
 	if (sink->next < p->low)
-		warn("%s [%" PRId32 "]: offsets %" PRId64 " to %" PRId64 " are lost: %" PRId64
-		     " skipped",
+		warn("%s/%" PRId32 ": offsets %" PRId64 " to %" PRId64 " are lost: %" PRId64 " skipped",
 		    p->topic, p->id, sink->next, p->low - 1, p->low - sink->next);
 	p->start = sink->next < p->low ? p->low : sink->next;
 	if (sink->last_offset >= p->low && sink->last_offset < p->high && sink->last_ts >= 0) {
@@ -472,12 +470,12 @@ static int check_last(const struct plan_partition *p, const rd_kafka_message_t *
 	if (m->err && (kafka_transient(m->err) || kafka_unknown(m->err)))
 		return 0;
 	if (m->err)
-		return fail(kafka_exit_code(m->err), "%s [%" PRId32 "]: offset %" PRId64 ": %s",
+		return fail(kafka_exit_code(m->err), "%s/%" PRId32 ": offset %" PRId64 ": %s",
 		    p->topic, p->id, p->check_offset, rd_kafka_message_errstr(m));
 	ts = rd_kafka_message_timestamp(m, NULL);
 	if (m->offset == p->check_offset && ts != p->check_ts)
 		return fail(EXIT_DATA,
-		    "%s [%" PRId32 "]: the record at offset %" PRId64 " has the time %" PRId64
+		    "%s/%" PRId32 ": the record at offset %" PRId64 " has the time %" PRId64
 		    ", the one that the sink stored had %" PRId64
 		    ": the topic was recreated; nothing was read. If that was on purpose, read it anew "
 		    "without --from and let the sink begin its positions anew (--recreated)",

@@ -192,7 +192,7 @@ subtest 'an open transaction' => sub {
 	my $r = run('kread', '-e', '--marks', '-t', $t, { timeout => 30 });
 	is "$r->{exit} " . offsets(json_lines($r->{out})), '0 0 1', 'the run ends before it';
 	is final(json_lines($r->{out})), '0:2 1:0 end 2', 'and so does its position';
-	like $r->{err}, qr/^kread: $t \[0\]: 4 offsets from 2 on wait for an open transaction: [^\n]*$/m, '... after a warning with the count';
+	like $r->{err}, qr/^kread: $t\/0: 4 offsets from 2 on wait for an open transaction: [^\n]*$/m, '... after a warning with the count';
 	unlike run('kread', '-q', '-e', '-t', $t)->{err}, qr/./, 'unless -q';
 	kt(end_transaction => id => $id, end => 'commit');
 	wait_until(10, 'the commit marker', sub { kt(watermarks => topic => $t)->{0}[1] == 7 });

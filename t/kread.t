@@ -164,7 +164,7 @@ subtest 'where it starts and ends' => sub {
 	for my $o (6, 99) {
 		$r = run('kread', '-e', @p, '-o', $o);
 		is $r->{exit}, 65, "-o $o is beyond the end";
-		like $r->{err}, qr/\Akread: $T \[0\]: offset $o [^\n]*\b5\n\z/, '... and said so';
+		like $r->{err}, qr/\Akread: $T\/0: offset $o [^\n]*\b5\n\z/, '... and said so';
 	}
 };
 
@@ -189,7 +189,7 @@ subtest 'which topics' => sub {
 	is kt(partitions => topic => 'NO-SUCH-TOPIC'), 0, '... and not created';
 	$r = run('kread', '-e', '-t', $T, '-p', 3);
 	is $r->{exit}, 78, 'an unknown partition';
-	like $r->{err}, qr/\Akread: $T \[3\]: there is no such partition: the topic has 3\n\z/, '... is named';
+	like $r->{err}, qr/\Akread: $T\/3: there is no such partition: the topic has 3\n\z/, '... is named';
 };
 
 subtest 'it waits a little for a topic that is being created' => sub {
@@ -299,18 +299,18 @@ subtest '--from: records lost' => sub {
 	kt(delete_records => topic => $t, offset => 6);
 	my $r = from($t, mark($t, 0, 2, 1, $TS));
 	is "$r->{exit} $r->{out}", '65 ', 'the position is below the log start: nothing is read';
-	like $r->{err}, qr/\Akread: $t \[0\]: [^\n]*position is 2[^\n]*starts at 6: 4 offsets [^\n]*--skip-lost[^\n]*\n\z/, '... how many, and what to do';
+	like $r->{err}, qr/\Akread: $t\/0: [^\n]*position is 2[^\n]*starts at 6: 4 offsets [^\n]*--skip-lost[^\n]*\n\z/, '... how many, and what to do';
 	$r = from($t, mark($t, 0, 2, 1, $TS), '--skip-lost');
 	is "$r->{exit} " . offsets(split /^/, $r->{out}), '0 0:6 0:7 0:8 0:9', '--skip-lost goes on behind them';
 	is marks(split /^/, $r->{out}), 'start:0:6 position:0:10 end:4', '... and its start mark shows the gap';
 	$r = run('kread', '-e', '-t', $t, '--skip-lost', '--from', '-', { stdin => mark($t, 0, 2) });
-	like $r->{err}, qr/^kread: $t \[0\]: offsets 2 to 5 are lost: 4 skipped$/m, '... after a warning';
+	like $r->{err}, qr/^kread: $t\/0: offsets 2 to 5 are lost: 4 skipped$/m, '... after a warning';
 	$r = from($t, mark($t, 0, 6, 5, $TS));
 	is "$r->{exit} " . offsets(split /^/, $r->{out}), '0 0:6 0:7 0:8 0:9', 'a position right at the log start lost nothing';
 	is offsets(kread('-t', $t)), '0:6 0:7 0:8 0:9', 'without a position the log start is the beginning';
 	$r = run('kread', '-e', '-t', $t, '-o', 3);
 	is $r->{exit}, 65, '-o below the log start';
-	like $r->{err}, qr/$t \[0\]: offset 3 is gone: the log starts at 6/, '... is said';
+	like $r->{err}, qr/$t\/0: offset 3 is gone: the log starts at 6/, '... is said';
 };
 
 subtest '--from: the topic was recreated' => sub {
@@ -329,12 +329,12 @@ subtest '--from: the topic was recreated' => sub {
 	$again->(@new);
 	my $r = from($t, $marks);
 	is "$r->{exit} $r->{out}", '65 ', 'shorter: nothing is read';
-	like $r->{err}, qr/\Akread: $t \[[01]\]: [^\n]*position 5 is beyond the end of the log, 3: [^\n]*recreated[^\n]*\n\z/, '... where and what';
+	like $r->{err}, qr/\Akread: $t\/[01]: [^\n]*position 5 is beyond the end of the log, 3: [^\n]*recreated[^\n]*\n\z/, '... where and what';
 
 	produce($t, map { row('k', $_, partition => $_ % 2, ts => $TS + 1) } 6 .. 19);
 	$r = from($t, $marks);
 	is "$r->{exit} $r->{out}", '65 ', 'longer: nothing is read';
-	like $r->{err}, qr/\Akread: $t \[[01]\]: [^\n]*offset 4 [^\n]*recreated[^\n]*--recreated[^\n]*\n\z/, '... where, why and what to do';
+	like $r->{err}, qr/\Akread: $t\/[01]: [^\n]*offset 4 [^\n]*recreated[^\n]*--recreated[^\n]*\n\z/, '... where, why and what to do';
 
 	produce($t, row('k', '1', partition => 0));
 	$r = from($t, mark($t, 0, 10, 9, $TS + 1) . mark($t, 1, 10, 9, $TS));

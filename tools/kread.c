@@ -109,8 +109,8 @@ static const struct opt table[] = {
 static const struct opt_tool tool = {
 	.name = "kread",
 	.usage = "[-b HOSTS] -t TOPIC[,TOPIC|^REGEX] [-p N,...] [-o WHERE] [-e] [-c N]\n"
-		 "[--from SRC [-N NAME] [--skip-lost]] [--marks] [--exact]\n"
-		 "[-X KEY=VALUE] [-F FILE] [-m SEC]",
+		 " [--from SRC [-N NAME] [--skip-lost]] [--marks] [--exact]\n"
+		 " [-X KEY=VALUE] [-F FILE] [-m SEC]",
 	.about = "Reads Kafka topics and writes one JSON line per record.",
 	.options = table,
 	.count = OPT_COUNT(table),

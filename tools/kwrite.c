@@ -62,7 +62,7 @@ static const struct opt options[] = {
 static const struct opt_tool tool = {
 	.name = "kwrite",
 	.usage = "[-b HOSTS] [-F FILE] [-X KEY=VALUE] [-t TOPIC] [-k FIELD] [--keep-partition]\n"
-		 "[-z CODEC] [-a] [-m SEC] [FILE...]",
+		 " [-z CODEC] [-a] [-m SEC] [FILE...]",
 	.about = "Writes records and bare objects from FILEs or standard input to Kafka.",
 	.options = options,
 	.count = OPT_COUNT(options),
