@@ -116,6 +116,8 @@ sub spawn
 	return $p if $p->{pid};
 
 	POSIX::setpgid(0, 0);
+	# Whoever runs the tests in the background may ignore them, and shells hand that down.
+	$SIG{$_} = 'DEFAULT' for qw(INT TERM QUIT HUP PIPE);
 	my $in = ref $o->{stdin} ? '<&' . fileno($o->{stdin}) : defined $o->{stdin} ? "< $dir/in" : '< /dev/null';
 	my ($how, $where) = $in =~ /^(<&?)\s*(.*)/;
 	my $ok = open(STDIN, $how, $where) && open(STDOUT, '>', $p->{out}) && open(STDERR, '>', $p->{err});
