@@ -186,7 +186,8 @@ uninstall:
 	rm -f $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(BASHCOMPDIR)/%)
 	rm -f $(foreach p,$(PAGES),$(DESTDIR)$(MANDIR)/man$(lastword $(subst ., ,$p))/$(notdir $p))
 	rm -f $(DESTDIR)$(BASHCOMPDIR)/sluice $(DESTDIR)$(ZSHCOMPDIR)/_sluice
-	rm -rf $(DESTDIR)$(DATADIR)
+	rm -f $(patsubst etc/%,$(DESTDIR)$(DATADIR)/%,$(filter-out etc/completions,$(wildcard etc/*)))
+	rmdir $(DESTDIR)$(DATADIR) 2>/dev/null || true
 
 clean:
 	rm -rf build
