@@ -4,10 +4,12 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HELP_COLUMN 26
 #define HELP_WIDTH  92
@@ -320,6 +322,21 @@ static int parse(const struct opt_tool *tool, struct opt *all, size_t count, str
 	return result;
 }
 
+/*
+ * Who starts a tool with a standard descriptor closed must not have the next file that is opened in its
+ * place: a message would land in the journal. Opened the wrong way round, reading stdin and writing stdout
+ * fail as on a closed one.
+ */
+static int fill_standard(void)
+{
+	static const int how[] = { O_WRONLY, O_RDONLY, O_RDWR };
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", how[fd]) < 0) /* NOLINT: inherited */
+			return fail_errno(EXIT_IO, "/dev/null");
+	return 0;
+}
+
 int opt_parse(const struct opt_tool *tool, int argc, char **argv, int *code)
 {
 	struct common common = { 0 };
@@ -327,6 +344,10 @@ int opt_parse(const struct opt_tool *tool, int argc, char **argv, int *code)
 	struct opt *all;
 
 	log_init(tool->name);
+	if (fill_standard() < 0) {
+		*code = (int)report();
+		return -1;
+	}
 	all = with_common(tool, &common, &count);
 	*code = parse(tool, all, count, &common, argc, argv);
 	if (*code == 0 && common.help)

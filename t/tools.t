@@ -70,6 +70,8 @@ for my $tool (@tools) {
 			like $r->{err}, qr/\A\Q$tool\E: [^\n]+\n\z/, '... and said so';
 		}
 
+		is pipeline("$tool --version >&-")->{exit}, 74, 'a closed stdout is an I/O error';
+
 		my $page = "$SRC/man/$tool.1";
 		ok -e $page, 'there is a man page' or return;
 		my $text = page_text($page);
@@ -84,6 +86,25 @@ for my $tool (@tools) {
 		is run('mandoc', '-T', 'lint', '-W', 'warning', $page)->{out}, '', 'the page is clean mdoc';
 	};
 }
+
+# A descriptor that is closed at the start is not taken by a file of ours.
+subtest 'closed descriptors' => sub {
+	my $dir = tempdir();
+	spew("$dir/in", qq({"path":"a","topic":"T","partition":0,"offset":0,"ts":1,"payload":{}}\n));
+	for my $command ('partition <&-', 'kmock -q -t T -x "kwrite -t T <&-"', "jsonl-sink $dir/new <&-") {
+		my $r = pipeline($command, timeout => 10);
+		is $r->{exit}, 74, "$command: an I/O error";
+		like $r->{err}, qr/\A[a-z-]+: stdin: Bad file descriptor\n/, '... and said so';
+	}
+	for my $closed ('>&-', '2>&-', '>&- 2>&-') {
+		my $lake = tempdir();
+		my $r = pipeline("jsonl-sink -a -v $lake $closed <$dir/in");
+		is $r->{exit}, $closed =~ /^>/ ? 74 : 0, "jsonl-sink -a $closed";
+		is run('jsonl-sink', '-q', '--check', $lake)->{exit}, 0, '... leaves a lake that is sound';
+		is slurp("$lake/.sluice/journal") =~ tr/\n//, 1, '... and no message in its journal';
+	}
+	is pipeline("partition <$dir/in >&-")->{err} =~ s/\n.*//sr, 'partition: stdout: Bad file descriptor', 'no stdout';
+};
 
 subtest 'pages without a tool' => sub {
 	for my $page (glob "$SRC/man/*.[57]") {
