@@ -38,11 +38,13 @@ bool log_quiet(void)
 
 int fail(enum exit_code code, const char *fmt, ...)
 {
+	char text[sizeof(last.text)]; /* fail_message() may be among the arguments */
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(last.text, sizeof(last.text), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	memcpy(last.text, text, strlen(text) + 1);
 	last.code = code;
 	return -1;
 }

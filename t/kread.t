@@ -379,6 +379,7 @@ subtest 'settings' => sub {
 	my $r = run('kread', '-e', '-t', $T, '-F', "$dir/none");
 	is $r->{exit}, 78, 'a missing -F file';
 	like $r->{err}, qr{\Akread: \Q$dir/none\E: No such file}, '... is named';
+	like run('kread', '-e', '-t', $T, '-F', $dir)->{err}, qr{\Akread: \Q$dir\E: Is a directory\n\z}, 'a directory for -F';
 	$r = run('kread', '-e', '-t', $T, '-b', $hosts, '-X', 'nothing.like.it=1');
 	is "$r->{exit} $r->{err}", "78 kread: -X: nothing.like.it: there is no such setting\n", 'a mistake in -X';
 	for my $text ("sasl.password hunter2\n", "hunter2\n", "enable.ssl.certificate.verification=hunter2\n" =~ s/hunter2/maybe/r,

@@ -28,6 +28,14 @@ static void context_goes_before_and_keeps_the_code(void **state)
 	assert_int_equal(fail_code(), EXIT_UNAVAILABLE);
 }
 
+static void the_last_message_may_be_part_of_the_next(void **state)
+{
+	fail(EXIT_IO, "x: Is a directory");
+	fail(EXIT_CONFIG, "%s", fail_message());
+	assert_string_equal(fail_message(), "x: Is a directory");
+	assert_int_equal(fail_code(), EXIT_CONFIG);
+}
+
 static void errno_chooses_the_code_unless_given(void **state)
 {
 	static const struct {
@@ -161,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fail_leaves_message_and_code),
 		cmocka_unit_test(context_goes_before_and_keeps_the_code),
+		cmocka_unit_test(the_last_message_may_be_part_of_the_next),
 		cmocka_unit_test(errno_chooses_the_code_unless_given),
 		cmocka_unit_test(a_long_message_is_cut_not_lost),
 		cmocka_unit_test(each_thread_has_its_own),
