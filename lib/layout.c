@@ -635,6 +635,7 @@ static int find_spec(const char *name, const char **spec)
 /* %s and %Z of strptime(3) lie: the one reads in the machine's zone, the other skips any word. */
 static int check_format(const char *format)
 {
+	static const char known[] = "%AaBbCcDdeFGgHhIjklMmnpRrSTtUuVWwXxYyz";
 	bool any = false;
 
 	for (const char *p = strchr(format, '%'); p; p = strchr(p, '%')) {
@@ -647,8 +648,10 @@ static int check_format(const char *format)
 			return fail(EXIT_USAGE,
 			    "time format \"%s\": %%Z (use %%z, or write the zone's name itself)",
 			    format);
-		if (*p)
-			p++;
+		if (!*p || !strchr(known, *p))
+			return fail(EXIT_USAGE, "time format \"%s\": unknown conversion %%%.1s",
+			    format, p);
+		p++;
 	}
 	return any ? 0 : fail(EXIT_USAGE, "time format \"%s\": no conversions", format);
 }

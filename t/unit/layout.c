@@ -542,6 +542,8 @@ static void bad_time_options_are_refused(void **state)
 	check_refused("hive", ".t", "%%", "no conversions");
 	check_refused("hive", ".t", "%s", "epoch times need no format");
 	check_refused("hive", ".t", "%H:%M %Z", "%Z");
+	check_refused("hive", ".t", "%Y-%Q", "unknown conversion %Q");
+	check_refused("hive", ".t", "%Y-%", "unknown conversion %");
 }
 
 static void only_layouts_with_conversions_use_the_time(void **state)
