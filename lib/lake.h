@@ -73,6 +73,7 @@ struct lake_commit {
 	size_t add_count;
 	char **remove; /* paths below DIR, files only */
 	size_t remove_count;
+	bool exclusive;     /* snapshots only where no data file is: else EXIT_TRYAGAIN */
 	bool remove_others; /* also every other data file in the directories of its snapshots */
 };
 

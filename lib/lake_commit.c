@@ -137,6 +137,33 @@ static void draft_positions(struct draft *d, const struct lake_commit *c)
 	}
 }
 
+/* Step 3, files: what is there already where the file that was drafted last will be? */
+static int draft_place(struct lake *l, struct draft *d, const struct lake_commit *c,
+    const struct lake_file *f)
+{
+	struct span file = d->line.add[d->line.adds - 1].file;
+	const struct lake_dir *in = l->temp[f->temp].dir;
+	int there;
+
+	if (!f->snapshot) {
+		there = lake_exists(l->dirfd, file);
+		return there <= 0
+		    ? there
+		    : fail(EXIT_CANTCREAT,
+			  "%s/%.*s: is there already but not in the journal: move it away", l->dir,
+			  (int)file.n, file.p);
+	}
+	if (c->exclusive) {
+		there = lake_has_files(l, (struct span){ in->path, strlen(in->path) });
+		return there <= 0
+		    ? there
+		    : fail(EXIT_TRYAGAIN,
+			  "%s/%s: another writer stored data there meanwhile; nothing was stored: run again",
+			  l->dir, in->path);
+	}
+	return c->remove_others ? draft_others(l, d, in, file) : 0;
+}
+
 static int draft_line(struct lake *l, struct draft *d, const struct lake_commit *c)
 {
 	d->line.commit = l->commit + 1;
@@ -145,20 +172,8 @@ static int draft_line(struct lake *l, struct draft *d, const struct lake_commit 
 	d->line.name = (struct span){ c->name, strlen(c->name) };
 	draft_positions(d, c);
 	for (size_t i = 0; i < c->add_count; i++) {
-		const struct lake_file *f = &c->add[i];
-		struct span file;
-		int there;
-
-		draft_file(l, d, f);
-		file = d->line.add[d->line.adds - 1].file;
-		if (!f->snapshot && (there = lake_exists(l->dirfd, file)) != 0)
-			return there < 0
-			    ? -1
-			    : fail(EXIT_CANTCREAT,
-				  "%s/%.*s: is there already but not in the journal: move it away",
-				  l->dir, (int)file.n, file.p);
-		if (c->remove_others && f->snapshot &&
-		    draft_others(l, d, l->temp[f->temp].dir, file) < 0)
+		draft_file(l, d, &c->add[i]);
+		if (draft_place(l, d, c, &c->add[i]) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < c->remove_count; i++)

@@ -101,7 +101,9 @@ static int commit(struct sink *s)
 {
 	struct position **moved;
 	struct lake_file *add = NULL;
-	struct lake_commit c = { .name = s->name, .remove_others = s->o.mode == SINK_OVERWRITE };
+	struct lake_commit c = { .name = s->name,
+		.exclusive = s->o.mode == SINK_IGNORE,
+		.remove_others = s->o.mode == SINK_OVERWRITE };
 	bool stands;
 	int r;
 
