@@ -75,6 +75,8 @@ static int check_path(const char *arg)
 {
 	const char *problem = path_problem((struct span){ arg, strlen(arg) });
 
+	if (!problem && !utf8_valid(arg, strlen(arg)))
+		problem = "not UTF-8";
 	return problem ? fail(EXIT_USAGE, "\"%s\": %s", arg, problem) : 0;
 }
 
