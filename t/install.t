@@ -1,42 +1,50 @@
-# make install puts everything where packagers want it, and make uninstall takes away just that.
+# make install puts everything where config.mk says, below DESTDIR, and uninstall takes all of it away.
 
 use strict;
 use warnings;
-use File::Find;
+use File::Find qw(find);
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Sluice;
 use Test::More;
 
-my $root = tempdir();
+my $dir = tempdir();
 
-sub make { return run('make', '-s', '-C', $SRC, @_, "DESTDIR=$root", 'PREFIX=/usr', { timeout => 300 }) }
+# What is built is installed as it is: `-o all` keeps make from building it anew with other flags.
+sub make
+{
+	my @args = @_;
+	my $r = run('make', '-s', '-C', $SRC, '-o', 'all', @args, "BUILD=$BUILD", "DESTDIR=$dir", 'PREFIX=/usr');
+	is $r->{exit}, 0, "make @args" or diag $r->{err};
+}
 
-sub files
+sub installed
 {
 	my @found;
-	find(sub { push @found, $File::Find::name =~ s/^\Q$root\E//r if -l || !-d }, $root);
-	return join ' ', sort @found;
+	find(sub { push @found, $File::Find::name =~ s/^\Q$dir\E//r if -f || -l }, $dir);
+	return @found;
 }
 
-my $r = make('install');
-is $r->{exit}, 0, 'make install' or diag $r->{err};
-for my $tool (map { s{.*/|\.c$}{}gr } glob "$SRC/tools/*.c") {
-	is run("$root/usr/bin/$tool", '--version')->{exit}, 0, "$tool runs where it is installed";
-	ok -s "$root/usr/share/man/man1/$tool.1", '... has its page';
-	ok -s "$root/usr/share/bash-completion/completions/$tool", '... and its completion';
+make('install');
+my %there = map { $_ => 1 } installed();
+my @tools = map { s{.*/|\.c$}{}gr } glob "$SRC/tools/*.c";
+for my $tool (@tools) {
+	ok $there{"/usr/bin/$tool"} && -x "$dir/usr/bin/$tool", "$tool can be executed";
+	is run("$dir/usr/bin/$tool", '-V')->{exit}, 0, "$tool runs from there";
+	ok $there{"/usr/share/bash-completion/completions/$tool"}, "bash finds the completion of $tool";
 }
-ok -s "$root/usr/share/$_", $_
-    for qw(man/man5/sluice-lake.5 man/man5/sluice-stream.5 man/man7/sluice.7 sluice/sluice.jq zsh/site-functions/_sluice);
+for my $page (map { s{.*/}{}r } glob "$SRC/man/*.[1-8]") {
+	my ($section) = $page =~ /(\d)$/;
+	ok $there{"/usr/share/man/man$section/$page"}, "$page is in its section";
+}
+ok $there{'/usr/share/zsh/site-functions/_sluice'}, 'zsh finds the completions';
+for my $file (grep { -f } glob "$SRC/etc/*") {
+	my $name = $file =~ s{.*/}{}r;
+	ok -r "$dir/usr/share/sluice/$name" && !-x _, "$name is there to be read";
+}
+is join(' ', grep { !m{^/usr/} } sort keys %there), '', 'nothing lies outside the prefix';
 
-spew("$root/usr/share/sluice/mine", 'of somebody else');
-$r = make('uninstall');
-is $r->{exit}, 0, 'make uninstall' or diag $r->{err};
-is files(), '/usr/share/sluice/mine', 'takes away what was installed and nothing else';
-
-unlink "$root/usr/share/sluice/mine";
-make($_) for 'install', 'uninstall';
-is files(), '', 'nothing is left';
-ok !-e "$root/usr/share/sluice", 'not even the directory';
+make('uninstall');
+is join(' ', installed()), '', 'uninstall leaves no file';
 
 done_testing;
