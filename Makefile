@@ -108,7 +108,7 @@ demo: deps-demo
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)SLUICE_BUILD=$(BUILD) t/demo $(BROKER)
 
-# Seconds for each fuzzer; what it finds stays in build/fuzz/NAME, the seeds are t/fuzz/NAME/.
+# Seconds for each fuzzer; what it finds stays in build/fuzz/t/fuzz, the seeds are t/fuzz/NAME/.
 TIME = 60
 
 fuzz: deps-fuzz
@@ -117,7 +117,9 @@ fuzz: deps-fuzz
 		HARDEN_LD="-fsanitize=fuzzer,address,undefined" fuzzers
 	$(Q)set -e; for f in $(FUZZ:$(BUILD)/%=build/fuzz/%); do \
 		mkdir -p $$f.corpus; echo "  FUZZ $$f"; \
-		$$f -max_total_time=$(TIME) -print_final_stats=1 -artifact_prefix=$$f- $$f.corpus t/fuzz/$${f##*/}; \
+		$$f -max_total_time=$(TIME) -artifact_prefix=$$f- $$f.corpus t/fuzz/$${f##*/} >$$f.log 2>&1 || \
+			{ tail -n 40 $$f.log; exit 1; }; \
+		grep ^Done $$f.log; \
 	done
 
 fuzzers: $(FUZZ)
