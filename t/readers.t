@@ -1,105 +1,139 @@
-# What people read a lake with takes it as it is: DuckDB, pandas, pyarrow, jq and zcat see every committed record
-# once, year, month and day as columns, and nothing of what is not committed.
+#!/usr/bin/perl
+# The lake as others read it: DuckDB, pandas, pyarrow, jq and zcat take it as it is, find its hive partitions,
+# and see neither temporary files nor half a commit.
 
 use strict;
 use warnings;
 use FindBin;
-use IO::Handle;
 use lib "$FindBin::Bin/lib";
 use Sluice;
+use IO::Handle;
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 my $dir = tempdir();
-my $lake = "$dir/lake";
 my $python = python();
 
-# Two commits of three days, one of them compressed; amounts that a sum tells apart.
-for (['1', '-z', 'gzip:1'], ['2001']) {
-	my ($first, @how) = @$_;
-	my $r = pipeline("txgen -q -R -t TX-$first --first $first -c 2000 transactions | partition -q -l "
-		. "'streams/TX/year=%Y/month=%m/day=%d' | jsonl-sink -q @how $lake");
-	is $r->{exit}, 0, "2000 records @how" or diag $r->{err};
-}
-
-# A third writer that has written, but not committed: its records must not be seen by anybody.
-sub late
+# Prints what the expression `result` is, as JSON.
+sub py
 {
-	return qq({"path":"streams/TX/year=2026/month=11/day=02","topic":"LATE","partition":0,"offset":$_[0],)
-	    . qq("ts":1793600000000,"key":null,"payload":{"transaction_id":"LATE","amount":1e9,"pad":"@{['x' x 500]}"}}\n);
+	my ($lake, $code) = @_;
+	my $r = run($python, '-c', "import json, sys\nlake = sys.argv[1]\n$code\nprint(json.dumps(result, default=str))", $lake, { timeout => 120 });
+	return $r->{exit} ? "exit $r->{exit}: " . substr($r->{err}, -800) : json($r->{out});
 }
-pipe my $in, my $to or die "pipe: $!";
-my $sink = spawn('jsonl-sink', '-q', '-i', 3600, $lake, { stdin => $in });
-my $late = 0;
-print $to late($late++) while $late < 10_000;
-$to->flush;
-wait_until(20, 'a temporary file', sub { grep { -s } glob "$lake/streams/TX/*/*/*/.sluice-*" });
 
-my @files = glob "$lake/streams/TX/year=2026/month=11/day=*/*.jsonl*";
-cmp_ok scalar(@files), '>=', 6, 'files of three days and two commits: ' . @files;
+my $glob = "lake + '/**/*.jsonl*'";
 
-# By the oracle: how many records of each day, and the cents of them all.
-my (%day, $cents, %id);
-for my $file (@files) {
-	my ($day) = $file =~ /day=0*(\d+)/;
-	for (json_lines(run('zcat', '-f', $file)->{out})) {
-		$day{$day}++;
-		$id{ $_->{payload}{transaction_id} }++;
-		$cents += sprintf '%.0f', $_->{payload}{amount} * 100;
+# Transactions of several days, as record, payload and flat; plain and compressed.
+my $count = 3000;
+sub fill
+{
+	my ($lake, @args) = @_;
+	my $r = pipeline("txgen -q -R --marks -c $count -p 3 --days 4 transactions | partition -q | jsonl-sink -q --size 100k @args $lake");
+	is $r->{exit}, 0, 'filled' or diag $r->{err};
+	return;
+}
+
+my @lakes = (['plain', '-w', 'record'], ['gzip', '-w', 'record', '-z', 'gzip', '-j', '2'], ['payload', '-w', 'payload'], ['flat', '-w', 'flat', '-z', 'gzip:1']);
+fill("$dir/$_->[0]", @$_[1 .. $#$_]) for @lakes;
+
+# Something uncommitted everywhere, for the rest of this test: sinks held in the middle of a run.
+my ($late, @held) = (8000);
+for (@lakes) {
+	my ($name, @args) = @$_;
+	my $source = pipeline("txgen -q -R --marks -c $late --first 100000 --size 800 -t LATE --days 4 transactions | partition -q -l 'streams/transactions/year=%Y/month=%m/day=%d'");
+	pipe my $in, my $to or die;
+	my $p = spawn('jsonl-sink', '-q', '-N', 'held', @args, "$dir/$name", { stdin => $in });
+	close $in;
+	$to->autoflush(1);
+	print $to $source->{out} =~ s/\{"mark":\{"kind":"end".*\n//r;
+	$p->{to} = $to;
+	push @held, $p;
+	# Each path has more than the mebibyte that stays in memory, so part of it is in its temporary file.
+	wait_until(60, 'temporary files with something in them',
+		sub { 4 == (() = run('find', "$dir/$name", '-name', '.sluice-*', '-type', 'f', '-size', '+0')->{out} =~ /day=/g) });
+}
+
+subtest 'DuckDB reads all shapes and sees the partitions' => sub {
+	for (@lakes) {
+		my ($name) = @$_;
+		my $r = py("$dir/$name", "import duckdb\n"
+		    . "result = duckdb.sql(f\"select count(*), count(distinct day), min(year), max(month) from read_json_auto('{lake}/streams/**/*.jsonl*', hive_partitioning=true)\").fetchall()[0]");
+		is_deeply $r, [ $count, 4, 2026, 11 ], $name or diag explain $r;
 	}
-}
-is scalar(keys %id), 4000, 'zcat: all of them, each once';
-my $expect = join("\n", (map { "$_ $day{$_}" } sort { $a <=> $b } keys %day), $cents) . "\n";
+	my $r = py("$dir/plain", "import duckdb\nresult = duckdb.sql(f\"select count(*), count(distinct (\\\"partition\\\", \\\"offset\\\")), sum(payload.amount)::decimal(18,2)::varchar from read_json_auto('{lake}/streams/**/*.jsonl')\").fetchall()[0]");
+	my $f = py("$dir/flat", "import duckdb\nresult = duckdb.sql(f\"select count(*), count(distinct (_partition, _offset)), sum(amount)::decimal(18,2)::varchar from read_json_auto('{lake}/streams/**/*.jsonl.gz')\").fetchall()[0]");
+	is $r->[1], $count, 'each record once';
+	is_deeply $f, $r, 'flat has the same amounts';
+	my $one = py("$dir/gzip", "import duckdb\nresult = duckdb.sql(f\"select count(*) from read_json_auto('{lake}/streams/*/*/*/day=02/*', hive_partitioning=true) where day = 2\").fetchall()[0][0]");
+	cmp_ok $one, '>', 0, 'one day by a glob of everything in its directory';
+};
 
-sub reads
-{
-	my ($what, @command) = @_;
-	my $r = run(@command, { cwd => $lake, timeout => 120 });
-	is $r->{out}, $expect, $what or diag $r->{err};
-}
+subtest 'pandas reads each file' => sub {
+	for (@lakes) {
+		my ($name) = @$_;
+		my $r = py("$dir/$name", "import pandas as pd, glob\nfiles = glob.glob($glob, recursive=True)\n"
+		    . "frames = [pd.read_json(f, lines=True) for f in files]\nresult = [sum(len(f) for f in frames), min(len(f) for f in frames) > 0]");
+		is_deeply $r, [ $count, JSON::PP::true() ], $name or diag explain $r;
+	}
+};
 
-reads('DuckDB', $python, '-c', <<'EOP');
-import duckdb
-table = "read_json('streams/TX/*/*/*/*.jsonl*', hive_partitioning = true)"
-for row in duckdb.sql("SELECT day::INT, count(*) FROM %s WHERE year = 2026 AND month = 11 GROUP BY ALL ORDER BY 1" % table).fetchall():
-    print(*row)
-print(duckdb.sql("SELECT sum(round(payload.amount * 100))::BIGINT FROM %s" % table).fetchall()[0][0])
-EOP
+subtest 'pyarrow reads the lake as one hive data set' => sub {
+	for my $name (qw(plain payload)) {
+		my $r = py("$dir/$name", "import pyarrow.dataset as ds\n"
+		    . "d = ds.dataset(lake + '/streams', format='json', partitioning='hive')\nt = d.to_table(columns=['year', 'month', 'day'])\n"
+		    . "result = [t.num_rows, len(set(t.column('day').to_pylist())), t.column('year')[0].as_py()]");
+		is_deeply $r, [ $count, 4, 2026 ], $name or diag explain $r;
+	}
+};
 
-reads('DuckDB, every file below', $python, '-c', <<'EOP');
-import duckdb
-table = "read_json('streams/**/*.jsonl*', hive_partitioning = true)"
-for row in duckdb.sql("SELECT day::INT, count(*) FROM %s GROUP BY ALL ORDER BY 1" % table).fetchall():
-    print(*row)
-print(duckdb.sql("SELECT sum(round(payload.amount * 100))::BIGINT FROM %s" % table).fetchall()[0][0])
-EOP
+subtest 'jq and zcat read it by a glob' => sub {
+	for (@lakes) {
+		my ($name) = @$_;
+		my $r = pipeline("shopt -s globstar nullglob; { cat /dev/null $dir/$name/**/*.jsonl; for f in $dir/$name/**/*.gz; do zcat \$f || exit; done; } | jq -c type | sort | uniq -c");
+		is $r->{exit}, 0;
+		like $r->{out}, qr/^\s*$count "object"\n$/, $name;
+	}
+	my $r = run('sh', '-c', "cat $dir/gzip/streams/*/*/*/*/*.gz | zcat | jq -s 'map([.topic, .partition, .offset]) | unique | length'");
+	is $r->{out}, "$count\n", 'files of several commits concatenate';
+};
 
-reads('pyarrow, with the partitions as columns', $python, '-c', <<'EOP');
-import pyarrow.dataset as ds
-t = ds.dataset("streams/TX", format="json", partitioning="hive").to_table()
-for row in sorted(t.group_by(["year", "month", "day"]).aggregate([([], "count_all")]).to_pylist(), key=lambda r: r["day"]):
-    print(row["day"], row["count_all"])
-print(sum(round(p["amount"] * 100) for p in t.column("payload").to_pylist()))
-EOP
+subtest 'the journal is a catalog for jq' => sub {
+	my $r = run('jq', '-s', '[.[].add[].records] | add', "$dir/plain/.sluice/journal");
+	is $r->{out}, "$count\n";
+};
 
-reads('pandas', $python, '-c', <<'EOP');
-import glob, pandas as pd
-files = glob.glob("streams/TX/*/*/*/*.jsonl*")
-t = pd.concat(pd.read_json(f, lines=True).assign(day=int(f.split("day=")[1][:2])) for f in files)
-for day, count in t.groupby("day").size().items():
-    print(day, count)
-print(int(sum(round(p["amount"] * 100) for p in t.payload)))
-EOP
+subtest 'what was held back comes when it is committed' => sub {
+	for my $i (0 .. $#held) {
+		my $name = $lakes[$i][0];
+		close $held[$i]{to};
+		is finish($held[$i])->{exit}, 0, $name;
+		my $r = py("$dir/$name", "import duckdb\nresult = duckdb.sql(f\"select count(*) from read_json_auto('{lake}/streams/**/*.jsonl*')\").fetchall()[0][0]");
+		is $r, $count + $late, "$name: now they are there";
+		is run('jsonl-sink', '--check', "$dir/$name")->{exit}, 0;
+	}
+};
 
-my $jq = pipeline('find streams -name "*.jsonl*" -exec zcat -f {} + | jq -n "reduce inputs as \$r (0; . + (\$r.payload.amount * 100 | round))"',
-	cwd => $lake);
-is $jq->{out}, "$cents\n", 'zcat | jq';
+# While a sink commits again and again, whatever a reader opens is whole.
+subtest 'beside a running sink every visible file is whole at every moment' => sub {
+	my $lake = "$dir/busy";
+	my $p = spawn('bash', '-c', "txgen -q -R --marks -c 40000 --days 4 transactions | partition -q | jsonl-sink -q -z gzip:1 --size 40k $lake");
+	my ($rounds, $last, $bad) = (0, 0, '');
+	my $deadline = time + 60;
+	while (!$bad && time < $deadline) {
+		my $over = waitpid($p->{pid}, POSIX::WNOHANG()) == $p->{pid};
+		my $n = py($lake, "import duckdb, glob\nfiles = glob.glob(lake + '/streams/**/*.jsonl.gz', recursive=True)\n"
+		    . "result = duckdb.sql(f\"select count(*), count(distinct \\\"offset\\\") from read_json_auto({files}, union_by_name=true)\").fetchall()[0] if files else [0, 0]");
+		$bad = ref $n ? $n->[0] != $n->[1] ? 'a record twice' : $n->[0] < $last ? 'records are gone' : '' : $n;
+		my $z = run('bash', '-c', "shopt -s globstar nullglob; for f in $lake/**/*.gz; do zcat \$f | tail -c 1 | od -An -c | grep -q '\\\\n' || { echo \$f; exit 1; }; done");
+		$bad ||= "zcat: $z->{out}$z->{err}" if $z->{exit};
+		$last = $n->[0] if ref $n;
+		$rounds++;
+		last if $over;
+	}
+	is $bad, '', "$rounds rounds of readers";
+	is $last, 40000, 'to the end';
+	cmp_ok $rounds, '>', 1;
+};
 
-close $to;
-is finish($sink)->{exit}, 0, 'the late writer commits';
-my $r = run($python, '-c', <<'EOP', { cwd => $lake });
-import duckdb
-print(duckdb.sql("SELECT count(*) FROM read_json('streams/TX/*/*/*/*.jsonl*')").fetchall()[0][0])
-EOP
-is $r->{out}, "14000\n", 'and then its records are seen' or diag $r->{err};
-
-done_testing;
+done_testing();
