@@ -49,9 +49,9 @@ for (@lakes) {
 	print $to $source->{out} =~ s/\{"mark":\{"kind":"end".*\n//r;
 	$p->{to} = $to;
 	push @held, $p;
-	# Each path has more than the mebibyte that stays in memory, so part of it is in its temporary file.
+	# Each path has more than the mebibyte that stays in memory, so part of it is in temporary files.
 	wait_until(60, 'temporary files with something in them',
-		sub { 4 == (() = run('find', "$dir/$name", '-name', '.sluice-*', '-type', 'f', '-size', '+0')->{out} =~ /day=/g) });
+		sub { run('find', "$dir/$name", '-name', '.sluice-*', '-type', 'f', '-size', '+0')->{out} =~ /day=/ });
 }
 
 subtest 'DuckDB reads all shapes and sees the partitions' => sub {
