@@ -7,7 +7,7 @@ include config.mk
 
 comma := ,
 BUILD := build$(if $(SANITIZER),/san-$(subst $(comma),-,$(SANITIZER)))
-ifneq ($(DEVELOPER),)
+ifneq ($(filter-out 0,$(DEVELOPER)),)
 ERROR = -Werror
 endif
 ifneq ($(SANITIZER),)

@@ -196,7 +196,7 @@ enum line_result datafile_line(struct datafile *f, struct span *line)
 	if (r != LINE_TAIL)
 		return r;
 	if (finish(f) == LINE_EOF)
-		fail(EXIT_DATA, "%s/%s: line %" PRIu64 ": has no newline", f->catalog->dir,
+		fail(EXIT_DATA, "%s/%s:%" PRIu64 ": has no newline", f->catalog->dir,
 		    f->entry->file, f->reader.lines);
 	return LINE_FAIL;
 }

@@ -170,7 +170,7 @@ static int make_room(struct reader *r)
 	size_t unread = r->end - r->start;
 
 	if (unread > LINE_MAX_BYTES)
-		return fail(EXIT_DATA, "%s: line %llu: longer than 1 GiB", r->name,
+		return fail(EXIT_DATA, "%s:%llu: longer than 1 GiB", r->name,
 		    (unsigned long long)r->lines + 1);
 	if (r->start > 0) {
 		memmove(r->data, r->data + r->start, unread);
@@ -215,6 +215,7 @@ static enum line_result finish_input(struct reader *r, struct span *line)
 		return LINE_EOF;
 	*line = (struct span){ r->data + r->start, r->end - r->start };
 	r->start = r->scanned = r->end;
+	r->bytes += line->n;
 	r->lines++;
 	return LINE_TAIL;
 }

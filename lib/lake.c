@@ -245,8 +245,40 @@ int lake_enter(struct lake *l)
 	return -1;
 }
 
+/*
+ * A lake in a lake would be unknown files to the outer one, and its --repair would take them out. 0, or -1 with
+ * fail() when a directory above is a lake; one that we may not look at is none.
+ */
+static int refuse_nested(const struct lake *l)
+{
+	struct stat here, up;
+	int fd = openat(l->dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC), above;
+
+	while (fd >= 0) {
+		above = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (above < 0 || fstat(fd, &here) < 0 || fstat(above, &up) < 0 ||
+		    (here.st_dev == up.st_dev && here.st_ino == up.st_ino)) {
+			if (above >= 0)
+				close(above);
+			break;
+		}
+		close(fd);
+		fd = above;
+		if (faccessat(fd, META_JOURNAL, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+			close(fd);
+			return fail(EXIT_CANTCREAT,
+			    "%s: lies within another lake: use that one, or another place", l->dir);
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
 static int make_meta(struct lake *l)
 {
+	if (faccessat(l->dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && refuse_nested(l) < 0)
+		return -1;
 	if ((mkdirat(l->dirfd, META, 0777) < 0 && errno != EEXIST) ||
 	    (mkdirat(l->dirfd, META_WRITERS, 0777) < 0 && errno != EEXIST))
 		return fail_errno(0, "%s/" META, l->dir);

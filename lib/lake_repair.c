@@ -380,14 +380,20 @@ static int sweep_temp(void *ctx, const char *file)
 /* Under the lock: the journal, and whatever an earlier failure left. */
 static int mend_locked(struct repair *r)
 {
+	int64_t rolled;
+
 	r->journal = openat(r->dirfd, META_JOURNAL, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (r->journal < 0 && errno == ENOENT && lake_rolled(r->dir, r->dirfd) == 0)
-		return 0; /* a lake that never had a commit */
-	if (r->journal < 0)
-		return fail_errno(errno == ENOENT ? EXIT_DATA : 0,
-		    "%s/" META_JOURNAL
-		    "; the latest journal.N is not the whole of it: restore it from a backup",
-		    r->dir);
+	if (r->journal < 0 && errno != ENOENT)
+		return fail_errno(0, "%s/" META_JOURNAL, r->dir);
+	if (r->journal < 0) {
+		rolled = lake_rolled(r->dir, r->dirfd);
+		if (rolled <= 0) /* 0: a lake that never had a commit */
+			return (int)rolled;
+		return fail(EXIT_DATA,
+		    "%s/" META_JOURNAL ": missing, and journal.%" PRId64
+		    " is not the whole of it: restore it from a backup",
+		    r->dir, rolled);
+	}
 	if (mend_journal(r) < 0)
 		return -1;
 	if (unlinkat(r->dirfd, META_FAILED, 0) == 0) {

@@ -51,7 +51,7 @@ int opt_size(const char *text, int64_t *out)
 	errno = 0;
 	v = strtoll(text, &end, 10);
 	if (end == text || errno || v < 0 || strspn(text, " \t\n") > 0)
-		return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M or G)", text);
+		return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M, G or T)", text);
 	if (*end) {
 		unit = strchr(units,
 		    *end == 'K'       ? 'k'
@@ -59,8 +59,8 @@ int opt_size(const char *text, int64_t *out)
 			: *end == 'g' ? 'G'
 				      : *end);
 		if (!unit || end[1])
-			return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M or G)",
-			    text);
+			return fail(EXIT_USAGE,
+			    "\"%s\" is not a size (a number, then k, M, G or T)", text);
 		shift = 10 * (int)(unit - units + 1);
 	}
 	if (v > INT64_MAX >> shift)

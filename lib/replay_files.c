@@ -151,7 +151,7 @@ static int bad_line(const struct replay *r, const struct source *s, const struct
 	if (l->kind == LINE_RECORD)
 		fail_context("%.*s/%d: offset %" PRId64, (int)l->topic.n, l->topic.p, l->partition,
 		    l->offset);
-	return fail_context("%s/%s: line %" PRIu64, r->o.dir, s->entry->file, number);
+	return fail_context("%s/%s:%" PRIu64, r->o.dir, s->entry->file, number);
 }
 
 /*
@@ -289,8 +289,7 @@ static int index_sources(struct replay *r, struct source *s, size_t n, struct in
 			if (s[i].head && s[i].part &&
 			    interleave_add(order, i, s[i].part->number, s[i].offset) < 0)
 				return fail(EXIT_DATA,
-				    "%s/%s: line %" PRIu64 ": %s/%d: offset %" PRId64
-				    " is not above the one "
+				    "%s/%s:%" PRIu64 ": %s/%d: offset %" PRId64 " is not above the one "
 				    "before it",
 				    r->o.dir, s[i].entry->file, datafile_number(s[i].file),
 				    s[i].part->at->topic, s[i].part->at->partition, s[i].offset);

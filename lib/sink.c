@@ -351,7 +351,7 @@ static int bad(struct sink *s, const struct line *l, struct span text, uint64_t 
 
 	snprintf(reason, sizeof(reason), "%s", why);
 	if (l->kind == LINE_MARK) /* it may have told of a gap: never a reject */
-		return fail(EXIT_DATA, "stdin: line %" PRIu64 ": %s", number, reason);
+		return fail(EXIT_DATA, "stdin:%" PRIu64 ": %s", number, reason);
 	if (l->kind == LINE_RECORD) {
 		bool has = positions_has(&s->positions, l);
 
@@ -360,7 +360,7 @@ static int bad(struct sink *s, const struct line *l, struct span text, uint64_t 
 
 			if (verdict == POSITION_FAIL) {
 				s->discard = true;
-				return fail_context("stdin: line %" PRIu64, number);
+				return fail_context("stdin:%" PRIu64, number);
 			}
 			if (verdict == POSITION_SKIP)
 				return 0;
@@ -369,9 +369,9 @@ static int bad(struct sink *s, const struct line *l, struct span text, uint64_t 
 	if (s->o.rejects)
 		return keep_reject(s, l, text, reason);
 	if (l->kind == LINE_RECORD)
-		return fail(EXIT_DATA, "stdin: line %" PRIu64 ": %.*s/%d: offset %" PRId64 ": %s",
-		    number, (int)l->topic.n, l->topic.p, l->partition, l->offset, reason);
-	return fail(EXIT_DATA, "stdin: line %" PRIu64 ": %s", number, reason);
+		return fail(EXIT_DATA, "stdin:%" PRIu64 ": %.*s/%d: offset %" PRId64 ": %s", number,
+		    (int)l->topic.n, l->topic.p, l->partition, l->offset, reason);
+	return fail(EXIT_DATA, "stdin:%" PRIu64 ": %s", number, reason);
 }
 
 /* ---- one line ---- */
@@ -417,7 +417,7 @@ static int take(struct sink *s, const struct line *l, struct span text, uint64_t
 		verdict = positions_record(&s->positions, l);
 		if (verdict == POSITION_FAIL) {
 			s->discard = true;
-			return fail_context("stdin: line %" PRIu64, number);
+			return fail_context("stdin:%" PRIu64, number);
 		}
 		if (verdict == POSITION_SKIP) {
 			remember_skipped(s, path);
@@ -434,7 +434,7 @@ int sink_line(struct sink *s, struct span text, uint64_t number, bool tail)
 	if (stream_parse(&s->stream, text, &l) < 0) {
 		/* Its writer was killed: as a reject it would move the position over a record that is not here. */
 		if (tail && !json_valid(text.p, text.n, NULL))
-			return fail_context("stdin: line %" PRIu64
+			return fail_context("stdin:%" PRIu64
 					    ": the last line is incomplete: what feeds this was cut short",
 			    number);
 		s->counts.in += l.kind != LINE_MARK;
@@ -443,7 +443,7 @@ int sink_line(struct sink *s, struct span text, uint64_t number, bool tail)
 	if (l.kind == LINE_MARK) {
 		if (positions_mark(&s->positions, &l) < 0) {
 			s->discard = true;
-			return fail_context("stdin: line %" PRIu64, number);
+			return fail_context("stdin:%" PRIu64, number);
 		}
 		if (l.mark == MARK_POSITION)
 			uncommitted(s);

@@ -383,7 +383,7 @@ subtest 'one name for two pipelines: the second is warned that it skips' => sub 
 
 subtest '-p: the path of lines that have none; without it they are bad data' => sub {
 	my $lake = lake();
-	ends_with(sink($lake, record(0, path => undef) . record(1)), 65, qr{line 1: TX/0: offset 0: no path: put partition});
+	ends_with(sink($lake, record(0, path => undef) . record(1)), 65, qr{stdin:1: TX/0: offset 0: no path: put partition});
 	is position($lake), '', 'the position is where it was';
 	ends_with(sink($lake, record(0, path => undef) . record(1), '-p', 'x/y'), 0);
 	is_deeply [ data_files($lake) ], [ 'streams/TX/00000001.jsonl', 'x/y/00000001.jsonl' ];
@@ -399,7 +399,7 @@ subtest 'a bad line ends the run with 65; what came before is committed' => sub 
 	for my $bad (@bad) {
 		my $lake = lake();
 		my $r = sink($lake, records(0, 3) . "$bad\n" . records(3, 6));
-		ends_with($r, 65, qr/^jsonl-sink: stdin: line 4: /, $bad);
+		ends_with($r, 65, qr/^jsonl-sink: stdin:4: /, $bad);
 		is_deeply offsets($lake), [ 0 .. 2 ], 'before';
 		is next_offset($lake), 3;
 		is_deeply [ temp_files($lake) ], [];
@@ -459,7 +459,7 @@ subtest 'gaps, order and recreated topics are never rejects' => sub {
 		order => [ record(10) . record(11) . record(10, path => '/etc'), qr/offset 10 comes after 11/ ],
 		recreated => [ record(9, ts => 5, path => '../x'), qr/made anew/ ],
 		mark => [ qq({"mark":{"kind":"position","topic":"TX"}}\n), qr/a mark without topic, partition or offset/ ],
-		'half a mark' => [ qq({"mark":{"kind":"pos\n), qr/line 1/ ],
+		'half a mark' => [ qq({"mark":{"kind":"pos\n), qr/stdin:1:/ ],
 	);
 	for my $what (sort keys %case) {
 		my $lake = lake();
@@ -476,7 +476,7 @@ subtest 'an incomplete last line is 65, never a reject; a whole one counts' => s
 		for my $cut (1, 20, 60, 100, 120) {
 			my $lake = lake();
 			my $r = sink($lake, records(0, 3) . substr(record(3), 0, $cut), @$args);
-			ends_with($r, 65, qr/line 4: the last line is incomplete: what feeds this was cut short/, "@$args cut at $cut");
+			ends_with($r, 65, qr/stdin:4: the last line is incomplete: what feeds this was cut short/, "@$args cut at $cut");
 			is next_offset($lake), 3, 'what came before is committed';
 			is_deeply [ grep { /_rejects/ } data_files($lake) ], [];
 			ends_with(sink($lake, records(0, 5)), 0);
@@ -497,7 +497,7 @@ subtest 'an incomplete last line is 65, never a reject; a whole one counts' => s
 subtest 'a gap is 65 until it is allowed' => sub {
 	my $lake = lake();
 	sink($lake, records(0, 10));
-	ends_with(sink($lake, records(15, 20)), 65, qr{line 1: TX/0: gap: the stream starts at offset 15, but the stored position is 10: 5 offsets});
+	ends_with(sink($lake, records(15, 20)), 65, qr{stdin:1: TX/0: gap: the stream starts at offset 15, but the stored position is 10: 5 offsets});
 	ends_with(sink($lake, whole(15, 20)), 65, qr/gap/, 'by its start mark');
 	ends_with(sink($lake, mark('position', 15) . mark('end', 0)), 65, qr/there is no start mark/, 'by a position mark');
 	is next_offset($lake), 10;
@@ -611,7 +611,7 @@ subtest 'overwrite: without the end mark nothing is published' => sub {
 		is next_offset($lake, '-m', 'overwrite'), 5;
 		is_deeply [ temp_files($lake) ], [];
 	}
-	ends_with(sink($lake, records(0, 3) . "bad\n" . records(3, 9), '-m', 'overwrite'), 65, qr/line 4/, 'a bad line');
+	ends_with(sink($lake, records(0, 3) . "bad\n" . records(3, 9), '-m', 'overwrite'), 65, qr/stdin:4:/, 'a bad line');
 	is content($lake, 'streams/TX/snapshot.jsonl'), stored(records(0, 5));
 	check_is_clean($lake);
 };
@@ -920,7 +920,7 @@ subtest 'hostile paths are bad data, and nothing leaves the lake' => sub {
 	for my $path (@hostile) {
 		my $name = length $path > 40 ? substr($path, 0, 40) . '...' : $path;
 		my $r = sink($lake, record(0, path => $path));
-		ends_with($r, 65, qr{line 1: TX/0: offset 0: }, "'$name'");
+		ends_with($r, 65, qr{stdin:1: TX/0: offset 0: }, "'$name'");
 	}
 	is position($lake), '';
 	my $stream = join '', map { record($_, path => $hostile[$_]) } 0 .. $#hostile;
@@ -1375,6 +1375,25 @@ subtest 'random bad lines of txgen: what is good is stored, what is not is a rej
 		is $in, $stored, 'every line is somewhere';
 		check_is_clean($lake);
 	}
+};
+
+subtest 'a lake within a lake is refused' => sub {
+	my $lake = tempdir() . '/lake';
+	is run('jsonl-sink', $lake)->{exit}, 0;
+	mkdir "$lake/a";
+	for my $inner ("$lake/a", "$lake/b") {
+		my $r = run('jsonl-sink', $inner);
+		is $r->{exit}, 73, "$inner: 73";
+		like $r->{err}, qr/^jsonl-sink: \Q$inner\E: lies within another lake: /m, '... and why';
+		ok !-e "$inner/.sluice", '... and nothing was made';
+	}
+	is run('jsonl-sink', $lake)->{exit}, 0, 'the outer one is opened again';
+};
+
+subtest 'a roll size that is none is a usage error' => sub {
+	my $r = run('jsonl-sink', tempdir(), { env => { SLUICE_ROLL_BYTES => 'abc' } });
+	is $r->{exit}, 64;
+	like $r->{err}, qr/SLUICE_ROLL_BYTES: "abc" is not a size/;
 };
 
 done_testing();

@@ -518,7 +518,7 @@ subtest 'damage is found, and named' => sub {
 	spew($file, slurp($file) =~ s/"n":5\}/"n":"5/r);
 	my $r = run('lakecat', '-q', $dir);
 	is $r->{exit}, 65;
-	like $r->{err}, qr{^lakecat: \Q$file\E: line 6: T/0: offset 5: byte \d+: }, 'a line that is no JSON: file and line' or diag $r->{err};
+	like $r->{err}, qr{^lakecat: \Q$file\E:6: T/0: offset 5: byte \d+: }, 'a line that is no JSON: file and line' or diag $r->{err};
 	is $r->{out} =~ tr/\n//, 5, 'what came before it is written';
 };
 

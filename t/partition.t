@@ -244,20 +244,20 @@ subtest 'missing values are counted by record' => sub {
 
 subtest 'a bad line ends it with 65 and its place, after what came before it' => sub {
 	my %bad = (
-		'' => qr/line 3: an empty line/,
-		'[1]' => qr/line 3: not a JSON object/,
-		'{"a":1' => qr/line 3: byte \d+: /,
-		'{"a":"' . "\xff" . '"}' => qr/line 3: byte \d+: /,
-		'{"a":"\ud800"}' => qr/line 3: byte \d+: /,
-		'{"topic":"TX","partition":0,"offset":7,"payload":{]}' => qr{line 3: TX/0: offset 7: byte 51: },
-		'{"topic":"TX","payload":1}' => qr/line 3: .*partition/,
-		'{"topic":"TX","partition":"0","offset":7,"payload":1}' => qr/line 3: .*partition/,
-		'{"at":"2026-11-21"}' => qr/line 3: a bare object has no time of its own \(name its field with -t\)/,
+		'' => qr/stdin:3: an empty line/,
+		'[1]' => qr/stdin:3: not a JSON object/,
+		'{"a":1' => qr/stdin:3: byte \d+: /,
+		'{"a":"' . "\xff" . '"}' => qr/stdin:3: byte \d+: /,
+		'{"a":"\ud800"}' => qr/stdin:3: byte \d+: /,
+		'{"topic":"TX","partition":0,"offset":7,"payload":{]}' => qr{stdin:3: TX/0: offset 7: byte 51: },
+		'{"topic":"TX","payload":1}' => qr/stdin:3: .*partition/,
+		'{"topic":"TX","partition":"0","offset":7,"payload":1}' => qr/stdin:3: .*partition/,
+		'{"at":"2026-11-21"}' => qr/stdin:3: a bare object has no time of its own \(name its field with -t\)/,
 	);
 	for my $line (sort keys %bad) {
 		my $r = run('partition', { stdin => join '', map { "$_\n" } record(1), $MARK, $line, record(4) });
 		is $r->{exit}, 65, $line;
-		like $r->{err}, qr/^partition: stdin: $bad{$line}.*\npartition: 1 records, 1 marks, .*\n\z/;
+		like $r->{err}, qr/^partition: $bad{$line}.*\npartition: 1 records, 1 marks, .*\n\z/;
 		is scalar(() = $r->{out} =~ /\n/g), 2;
 	}
 };
@@ -265,7 +265,7 @@ subtest 'a bad line ends it with 65 and its place, after what came before it' =>
 subtest 'an incomplete last line is 65, after what came before it' => sub {
 	my $r = partition(record(1) . "\n" . substr(record(2), 0, -5));
 	is $r->{exit}, 65;
-	like $r->{err}, qr{^partition: stdin: line 2: (TX/3: offset 42: )?the last line is incomplete: byte \d+: .*\n\z};
+	like $r->{err}, qr{^partition: stdin:2: (TX/3: offset 42: )?the last line is incomplete: byte \d+: .*\n\z};
 	is scalar(json_lines($r->{out})), 1;
 };
 

@@ -102,12 +102,13 @@ static int add_root(void *ctx, const char *arg)
 }
 
 /* Tests roll the journal long before 16 MiB. */
-static int64_t roll_bytes(void)
+static int read_environment(void)
 {
 	const char *text = getenv("SLUICE_ROLL_BYTES");
-	int64_t n = 0;
 
-	return text && opt_size(text, &n) == 0 ? n : 0;
+	if (!text || opt_size(text, &o.sink.roll_bytes) == 0)
+		return 0;
+	return fail_context("SLUICE_ROLL_BYTES");
 }
 
 static int print_positions(char **topic, int topics)
@@ -148,6 +149,8 @@ static int check(void)
 	if (o.repair && lake_repair(o.sink.dir) < 0)
 		return (int)report();
 	r = lake_check(o.sink.dir, &c);
+	if (r < 0 && c.commits == 0)
+		return (int)report();
 	progress_figures(&p, (uint64_t)c.records, (uint64_t)c.bytes, figures, sizeof(figures));
 	say("%" PRId64 " commits, %" PRId64 " files, %" PRId64 " records verified; %s", c.commits,
 	    c.files, c.records, figures);
@@ -297,7 +300,8 @@ int main(int argc, char **argv)
 	}
 	o.sink.dir = argv[first];
 	o.sink.threads = (int)o.threads;
-	o.sink.roll_bytes = roll_bytes();
+	if (read_environment() < 0)
+		return (int)report();
 	if (o.check || o.repair)
 		return check();
 	if (o.print)

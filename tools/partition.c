@@ -82,9 +82,9 @@ static int bad_line(const struct run *r, const struct line *line)
 	unsigned long long n = r->in.lines;
 
 	if (line->kind == LINE_RECORD)
-		return fail_context("%s: line %llu: %.*s/%" PRId32 ": offset %" PRId64, r->in.name,
-		    n, (int)line->topic.n, line->topic.p, line->partition, line->offset);
-	return fail_context("%s: line %llu", r->in.name, n);
+		return fail_context("%s:%llu: %.*s/%" PRId32 ": offset %" PRId64, r->in.name, n,
+		    (int)line->topic.n, line->topic.p, line->partition, line->offset);
+	return fail_context("%s:%llu", r->in.name, n);
 }
 
 /* cut: the last line has no newline. It counts if it is whole; else its writer was killed. */
