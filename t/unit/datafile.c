@@ -184,7 +184,7 @@ static void what_the_journal_does_not_say_is_damage(void **state)
 	expect_failure(&p, 0, "1.jsonl: No such file");
 	end(&p);
 	begin(&p, "1.jsonl", SPAN("{}\n{}"), 2, 5);
-	expect_failure(&p, 1, "1.jsonl: line 2: has no newline");
+	expect_failure(&p, 1, "1.jsonl:2: has no newline");
 	end(&p);
 }
 
