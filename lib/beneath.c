@@ -51,6 +51,18 @@ static int open_component(int dirfd, const char *name, int flags, mode_t mode)
 	return fd < 0 ? -1 : on_mount_of(dirfd, fd);
 }
 
+/* An absolute path, or one with a `..` in it. No caller has one, but a damaged journal may. */
+static bool leads_out(const char *path)
+{
+	bool out = *path == '/';
+
+	for (const char *p = path; !out && (p = strstr(p, "..")); p += 2)
+		out = (p == path || p[-1] == '/') && (p[2] == '/' || p[2] == '\0');
+	if (out)
+		errno = EXDEV;
+	return out;
+}
+
 /* Walks to the directory `path` (n bytes), making components when `made` is given. */
 static int walk(int dirfd, const char *path, size_t n, int *made)
 {
@@ -95,6 +107,8 @@ int beneath_open(int dirfd, const char *path, int flags, mode_t mode)
 	size_t n = strlen(path), dir = beneath_dirname(path, n);
 	int fd, parent, e;
 
+	if (leads_out(path))
+		return -1;
 	if (!no_openat2) {
 		fd = resolve(dirfd, *path ? path : ".", flags, mode);
 		if (fd >= 0 || (errno != ENOSYS && errno != EPERM))

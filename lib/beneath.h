@@ -15,7 +15,7 @@
 
 /*
  * All return a descriptor (O_CLOEXEC), or -1 with errno: ELOOP for a symlink, ENOTDIR for a file in the way, EXDEV
- * for a mount point. Paths are relative, with neither `.` nor `..`; "" is the directory itself.
+ * for a mount point and for a path that is absolute or has a `..`. "" is the directory itself.
  */
 int beneath_open(int dirfd, const char *path, int flags, mode_t mode);
 int beneath_dir(int dirfd, const char *path);

@@ -145,6 +145,22 @@ static void a_symlink_is_never_followed(void **state)
 	assert_fails(openat(lake, "a/nowhere", O_RDONLY), ENOENT);
 }
 
+/* What no caller asks for, but a damaged journal might. */
+static void nothing_leads_out(void **state)
+{
+	int made;
+
+	assert_fails(beneath_open(lake, "../outside", O_RDONLY, 0), EXDEV);
+	assert_fails(beneath_open(lake, "a/../../outside", O_RDONLY, 0), EXDEV);
+	assert_fails(beneath_open(lake, "/etc/passwd", O_RDONLY, 0), EXDEV);
+	assert_fails(beneath_open(lake, "..", O_RDONLY, 0), EXDEV);
+	assert_fails(beneath_dir(lake, ".."), EXDEV);
+	assert_fails(beneath_make_dir(lake, "../new", &made), EXDEV);
+	assert_fails(beneath_make_dir(lake, "a/b/../../../new", &made), EXDEV);
+	assert_fails(beneath_make_dir(lake, "new/../../new", &made), EXDEV);
+	assert_fails(openat(lake, "../new", O_RDONLY), ENOENT);
+}
+
 static void a_file_in_the_way_is_no_directory(void **state)
 {
 	int made;
@@ -273,6 +289,7 @@ static int run(const char *how)
 		TEST(files_are_made_below),
 		TEST(what_is_missing_is_missing),
 		TEST(a_symlink_is_never_followed),
+		TEST(nothing_leads_out),
 		TEST(a_file_in_the_way_is_no_directory),
 		TEST(directories_are_made_and_counted),
 		TEST(a_long_name_is_an_error),
