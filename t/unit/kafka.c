@@ -1,11 +1,10 @@
 /*
- * kafka, consumer, record: settings and their order, -o, error classes, and lines without a broker.
+ * kafka: settings and their order, -o, error classes, without a broker.
  * The library's headers first: cmocka.h has a macro named fail.
  */
 #include "kafka.h"
 #include "clock.h"
-#include "consumer.h"
-#include "record.h"
+#include "plan.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -227,89 +226,6 @@ static void starts_are_parsed(void **state)
 	}
 }
 
-/* ---- lines ---- */
-
-static void expect_line(const struct record *r, bool exact, const char *rest)
-{
-	struct buf prefix = BUF_INIT, line = BUF_INIT, expected = BUF_INIT;
-
-	record_prefix(&prefix, "T", 3);
-	record_line(&line, buf_span(&prefix), r, exact);
-	buf_addf(&expected, "{\"topic\":\"T\",\"partition\":3,\"offset\":%lld%s}\n",
-	    (long long)r->offset, rest);
-	assert_string_equal(buf_cstr(&line), buf_cstr(&expected));
-	buf_release(&prefix);
-	buf_release(&line);
-	buf_release(&expected);
-}
-
-static void expect_payload(const char *payload, size_t n, bool exact, const char *rest)
-{
-	/* An allocation of exactly its size, so that the sanitizer sees a read beyond it. */
-	char *copy = xmalloc(n);
-	struct record r = { .payload = { copy, n } };
-	char with_key[1000];
-
-	memcpy(copy, payload, n);
-	snprintf(with_key, sizeof(with_key), ",\"key\":null,%s", rest);
-	expect_line(&r, exact, with_key);
-	free(copy);
-}
-
-static void payloads_are_embedded_or_marked(void **state)
-{
-	expect_payload("{\"a\":1.50}", 10, false, "\"payload\":{\"a\":1.50}");
-	expect_payload("{\"a\":1.50}", 10, true, "\"payload\":{\"a\":1.50}");
-	expect_payload("[1,\r\n2]", 7, false, "\"payload\":[1,  2]");
-	expect_payload("[1,\r\n2]", 7, true, "\"payload_enc\":\"utf8\",\"payload\":\"[1,\\r\\n2]\"");
-	expect_payload(" [1]\n", 5, false, "\"payload\":[1]");
-	expect_payload(" [1]\n", 5, true, "\"payload_enc\":\"utf8\",\"payload\":\" [1]\\n\"");
-	expect_payload("", 0, false, "\"payload_enc\":\"utf8\",\"payload\":\"\"");
-	expect_payload("a\"b", 3, false, "\"payload_enc\":\"utf8\",\"payload\":\"a\\\"b\"");
-	expect_payload("1\0", 2, false, "\"payload_enc\":\"base64\",\"payload\":\"MQA=\"");
-	expect_payload("\xff", 1, false, "\"payload_enc\":\"base64\",\"payload\":\"/w==\"");
-}
-
-static void escapes_longer_than_base64_become_base64(void **state)
-{
-	/* base64 of 6 bytes takes 8: two escapes of two characters fit, three do not. */
-	expect_payload("ab\t\tcd", 6, false, "\"payload_enc\":\"utf8\",\"payload\":\"ab\\t\\tcd\"");
-	expect_payload("ab\t\t\td", 6, false, "\"payload_enc\":\"base64\",\"payload\":\"YWIJCQlk\"");
-}
-
-static void a_null_is_no_empty_value(void **state)
-{
-	struct record r = { .offset = INT64_MAX };
-
-	expect_line(&r, false, ",\"key\":null,\"payload_enc\":\"none\",\"payload\":null");
-	r.key = SPAN("");
-	r.payload = SPAN("null");
-	expect_line(&r, false, ",\"key\":\"\",\"payload\":null");
-}
-
-static void times_and_headers(void **state)
-{
-	struct record r = { .tstype = RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME,
-		.ts = -1,
-		.payload = SPAN("1") };
-	rd_kafka_headers_t *h = rd_kafka_headers_new(4);
-
-	expect_line(&r, false, ",\"tstype\":\"logappend\",\"ts\":-1,\"key\":null,\"payload\":1");
-	r.tstype = RD_KAFKA_TIMESTAMP_CREATE_TIME;
-	r.ts = 1795234200123;
-	r.headers = h;
-	expect_line(&r, false,
-	    ",\"tstype\":\"create\",\"ts\":1795234200123,\"key\":null,\"payload\":1");
-	rd_kafka_header_add(h, "a", -1, "1", 1);
-	rd_kafka_header_add(h, "a", -1, NULL, 0);
-	rd_kafka_header_add(h, "\xff", 1, "\xfe", 1);
-	rd_kafka_header_add(h, "", 0, "", 0);
-	expect_line(&r, false,
-	    ",\"tstype\":\"create\",\"ts\":1795234200123,"
-	    "\"headers\":[\"a\",\"1\",\"a\",null,{\"base64\":\"/w==\"},{\"base64\":\"/g==\"},\"\",\"\"],\"key\":null,\"payload\":1");
-	rd_kafka_headers_destroy(h);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,10 +237,6 @@ int main(void)
 		cmocka_unit_test(nobody_listening_is_told_in_time),
 		cmocka_unit_test(errors_have_the_exit_code_of_their_kind),
 		cmocka_unit_test(starts_are_parsed),
-		cmocka_unit_test(payloads_are_embedded_or_marked),
-		cmocka_unit_test(escapes_longer_than_base64_become_base64),
-		cmocka_unit_test(a_null_is_no_empty_value),
-		cmocka_unit_test(times_and_headers),
 	};
 
 	return cmocka_run_group_tests_name("kafka", tests, make_dir, remove_dir);
