@@ -387,11 +387,12 @@ static void remember_skipped(struct sink *s, struct span path)
 
 static const char *line_problem(struct sink *s, const struct line *l, struct span path)
 {
-	const char *problem;
+	const char *problem = NULL;
 
 	if (path.n == 0)
 		return "no path: put partition before this sink, or pass -p PATH";
-	problem = path_problem(path);
+	if (!spool_find(s->spool, path)) /* else it was looked at before */
+		problem = path_problem(path);
 	return problem ? problem : shape_problem(s, l);
 }
 
