@@ -884,6 +884,9 @@ subtest 'a lock that another holds: 75 after the timeout' => sub {
 	ends_with($r, 75, qr{/\.sluice/lock: another writer});
 	cmp_ok $r->{sec}, '>=', 0.5;
 	cmp_ok $r->{sec}, '<', 5;
+	$r = sink($lake, records(3, 5), '--timeout', '0');
+	ends_with($r, 75, undef, 'no waiting at all');
+	cmp_ok $r->{sec}, '<', 5;
 	my $p = spawn('jsonl-sink', '-q', $lake, { stdin => records(3, 5) });
 	sleep 0.5;
 	is next_offset($lake), 3, 'readers need no lock';

@@ -300,6 +300,8 @@ int main(int argc, char **argv)
 	}
 	o.sink.dir = argv[first];
 	o.sink.threads = (int)o.threads;
+	if (o.sink.timeout_ms == 0)
+		o.sink.timeout_ms = 1; /* 0 would be the lake's default */
 	if (read_environment() < 0)
 		return (int)report();
 	if (o.check || o.repair)
