@@ -16,6 +16,7 @@
 struct datafile {
 	const struct lake_catalog *catalog;
 	const struct lake_entry *entry;
+	char *name; /* DIR/FILE: for messages */
 	struct datafile_options o;
 	int fd; /* -1: closed for now */
 	ino_t inode;
@@ -94,17 +95,16 @@ static size_t fitting(size_t wanted, int64_t file)
 
 static int start(struct datafile *f)
 {
-	const char *file = f->entry->file;
-	size_t n = strlen(file), block = f->o.block ? f->o.block : BLOCK;
-	bool gz = n > 3 && strcmp(file + n - 3, ".gz") == 0;
+	size_t n = strlen(f->name), block = f->o.block ? f->o.block : BLOCK;
+	bool gz = n > 3 && strcmp(f->name + n - 3, ".gz") == 0;
 
 	f->at = 0;
 	f->crc = 0;
 	/* One byte more than the file has shows the end. */
-	reader_init_pull(&f->reader, gz ? pull_gunzipped : pull_stored, f, file,
+	reader_init_pull(&f->reader, gz ? pull_gunzipped : pull_stored, f, f->name,
 	    fitting(block, f->entry->raw + 1));
 	if (gz)
-		f->gunzip = gunzip_open_pull(pull_stored, f, file,
+		f->gunzip = gunzip_open_pull(pull_stored, f, f->name,
 		    fitting(block / 2, f->entry->bytes + 1));
 	return gz && !f->gunzip ? -1 : 0;
 }
@@ -126,9 +126,13 @@ struct datafile *datafile_open(const struct lake_catalog *c, const struct lake_e
     const struct datafile_options *o)
 {
 	struct datafile *f = xcalloc(1, sizeof(*f));
+	struct buf name = BUF_INIT;
 	struct stat st;
 
 	*f = (struct datafile){ .catalog = c, .entry = e, .o = *o, .fd = o->fd };
+	buf_addf(&name, "%s/%s", c->dir, e->file);
+	buf_cstr(&name);
+	f->name = name.data;
 	if (f->fd < 0)
 		f->fd = lake_catalog_open(c, e);
 	if (f->fd < 0)
@@ -160,6 +164,7 @@ void datafile_close(struct datafile *f)
 	stop(f);
 	if (f->fd >= 0)
 		close(f->fd);
+	free(f->name);
 	free(f);
 }
 
