@@ -248,8 +248,8 @@ static int find_partitions(struct plan *plan)
 	const struct rd_kafka_metadata *md;
 	int result;
 
-	if (give_up > plan->deadline)
-		give_up = plan->deadline;
+	if (give_up > plan->deadline - 2 * WAIT_MS) /* the last word is the broker's, not the deadline's */
+		give_up = plan->deadline - 2 * WAIT_MS;
 	for (;;) {
 		if (kafka_metadata(plan->kafka, KAFKA_ASK_KNOWN, plan->deadline, &md) < 0)
 			return -1;
