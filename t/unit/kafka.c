@@ -1,15 +1,15 @@
 /*
- * kafka: settings and their order, -o, error classes, without a broker.
+ * kafka: settings and their order, error classes, without a broker.
  * The library's headers first: cmocka.h has a macro named fail.
  */
 #include "kafka.h"
 #include "clock.h"
-#include "plan.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -189,43 +189,6 @@ static void errors_have_the_exit_code_of_their_kind(void **state)
 	assert_false(kafka_transient(RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE));
 }
 
-/* ---- -o ---- */
-
-static void expect_start(const char *arg, enum start_kind kind, int64_t n)
-{
-	struct plan_start s = { 0 };
-
-	assert_int_equal(plan_start_parse(&s, arg), 0);
-	assert_int_equal(s.kind, kind);
-	assert_int_equal(s.n, n);
-	assert_false(s.has_stop);
-}
-
-static void starts_are_parsed(void **state)
-{
-	static const char *const bad[] = { "", "x", "s@", "s@x", "e@", "1x", "--1", "stored",
-		"9223372036854775808", "s@-1", "@1" };
-	struct plan_start s = { 0 };
-
-	expect_start("beginning", START_BEGINNING, 0);
-	expect_start("end", START_END, 0);
-	expect_start("0", START_OFFSET, 0);
-	expect_start("9223372036854775807", START_OFFSET, INT64_MAX);
-	expect_start("-10", START_TAIL, 10);
-	expect_start("s@0", START_TIME, 0);
-	expect_start("s@1795234200123", START_TIME, 1795234200123);
-	expect_start("s@2026-11-21T04:10:00.123Z", START_TIME, 1795234200123);
-	assert_int_equal(plan_start_parse(&s, "-5"), 0);
-	assert_int_equal(plan_start_parse(&s, "e@1970-01-01T00:00:01Z"), 0);
-	assert_int_equal(s.kind, START_TAIL);
-	assert_true(s.has_stop);
-	assert_int_equal(s.stop_ms, 1000);
-	for (size_t i = 0; i < OPT_COUNT(bad); i++) {
-		assert_int_equal(plan_start_parse(&s, bad[i]), -1);
-		assert_int_equal(fail_code(), EXIT_USAGE);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,7 +199,6 @@ int main(void)
 		cmocka_unit_test(fixed_settings_win_and_defaults_yield),
 		cmocka_unit_test(nobody_listening_is_told_in_time),
 		cmocka_unit_test(errors_have_the_exit_code_of_their_kind),
-		cmocka_unit_test(starts_are_parsed),
 	};
 
 	return cmocka_run_group_tests_name("kafka", tests, make_dir, remove_dir);
