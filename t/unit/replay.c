@@ -390,11 +390,13 @@ static void an_empty_lake_is_an_end_mark(void **state)
 static void records_that_were_removed_leave_no_gap_behind_a_mark(void **state)
 {
 	append(REC("a", "TX", 0, 0));
-	append(REC("b", "TX", 0, 1));
+	append(REC("a", "TX", 0, 1));
+	append(REC("b", "TX", 0, 2));
 	remove_file("a/00000001.jsonl");
+	remove_file("a/00000002.jsonl");
 	assert_replay(marks,
-	    START("TX", 0, 1) POSITION("TX", 0, 1, LAST(0)) REC("b", "TX", 0, 1)
-		POSITION("TX", 0, 2, LAST(1)) END(1));
+	    START("TX", 0, 2) POSITION("TX", 0, 2, LAST(1)) REC("b", "TX", 0, 2)
+		POSITION("TX", 0, 3, LAST(2)) END(1));
 }
 
 /* ---- -N and -t ---- */

@@ -400,7 +400,8 @@ static void a_snapshot_is_published_only_when_the_stream_is_whole(void **state)
 	static const char r[] = "{\"path\":\"p\",\"topic\":\"TX\",\"partition\":0,\"offset\":0,\"payload\":1}";
 	static const char *const plain[] = { r, NULL }, *const cut[] = { START(0), r, NULL },
 				 *const whole[] = { START(0), r, END, NULL },
-				 *const more[] = { START(0), END, r, NULL };
+				 *const more[] = { START(0), END, r, NULL },
+				 *const bare[] = { START(0), END, "{\"path\":\"p\",\"a\":1}", NULL };
 	static const struct {
 		const char *const *line;
 		bool trust_eof, stopped;
@@ -413,6 +414,7 @@ static void a_snapshot_is_published_only_when_the_stream_is_whole(void **state)
 		{ cut, true, false, -1 }, /* marks are there to be believed */
 		{ more, true, false, -1 },
 		{ more, false, true, 0 },
+		{ bare, false, false, -1 },
 		{ plain, true, false, 1 },
 		{ whole, false, false, 1 },
 		{ whole, false, true, 1 },
