@@ -131,8 +131,7 @@ $(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 coverage: deps-test
 	$(Q)rm -rf build/cov
 	$(Q)$(MAKE) --no-print-directory BUILD=build/cov CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage \
-		HARDEN= HARDEN_LD= check
-	$(Q)t/lib/coverage build/cov
+		HARDEN= HARDEN_LD= check; status=$$?; t/lib/coverage build/cov; exit $$status
 
 # ---- style ----
 

@@ -224,7 +224,7 @@ subtest 'a thousand partitions' => sub {
 	my @lines = kread('-t', $t);
 	my $sec = time - $t0;
 	is scalar(grep { exists $_->{offset} } @lines), 2, 'all are read';
-	cmp_ok $sec, '<', 10, sprintf 'in %.1f s', $sec;
+	cmp_ok $sec, '<', 30, sprintf 'in %.1f s: not half a second for each', $sec;
 };
 
 done_testing;
