@@ -254,9 +254,14 @@ static int judge_silence(struct consumer *c, rd_kafka_resp_err_t err,
 		return check_truncated(c, list);
 	}
 	c->ask_ms = now + IDLE_MS;
-	if (kafka_unknown(err) && late && bad)
-		return fail(EXIT_CONFIG, "%s/%" PRId32 ": no longer there: was the topic deleted?",
-		    bad->topic, bad->partition);
+	if (kafka_unknown(err) && late) {
+		/* A leader that does not know a partition fails all that it was asked for. */
+		const rd_kafka_topic_partition_t *gone = bad ? bad : &list->elems[0];
+
+		return fail(EXIT_CONFIG,
+		    "%s/%" PRId32 "%s: no longer there: was the topic deleted?", gone->topic,
+		    gone->partition, bad || list->cnt == 1 ? "" : " or another partition");
+	}
 	if (!kafka_transient(err) && !kafka_unknown(err))
 		return fail(kafka_exit_code(err), "%s: %s", bad ? bad->topic : c->kafka.brokers,
 		    rd_kafka_err2str(err));
