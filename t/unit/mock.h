@@ -30,6 +30,9 @@ static inline void mock_config(const char *brokers)
 	unsetenv("XDG_CONFIG_HOME");
 	setenv("HOME", "/nonexistent", 1);
 	config.brokers = brokers;
+	kafka_config_set(&config, "fetch.error.backoff.ms=50"); /* nobody is spared by waiting */
+	kafka_config_set(&config, "reconnect.backoff.ms=20");
+	kafka_config_set(&config, "reconnect.backoff.max.ms=100");
 	assert_int_equal(kafka_config_load(&config), 0);
 }
 
