@@ -318,7 +318,7 @@ static int ask_offsets(struct plan *plan, struct kafka *k, int64_t ask, size_t f
 			break;
 		if (result > 0)
 			sleep_ms(WAIT_MS);
-		if (slice < 4000) /* a signal has to wait so long */
+		if (slice < 8000) /* a signal has to wait so long */
 			slice *= 2;
 	}
 	return result ? -1 : 0;

@@ -65,8 +65,8 @@ subtest 'DuckDB reads all shapes and sees the partitions' => sub {
 	my $f = py("$dir/flat", "import duckdb\nresult = duckdb.sql(f\"select count(*), count(distinct (_partition, _offset)), sum(amount)::decimal(18,2)::varchar from read_json_auto('{lake}/streams/**/*.jsonl.gz')\").fetchall()[0]");
 	is $r->[1], $count, 'each record once';
 	is_deeply $f, $r, 'flat has the same amounts';
-	my $one = py("$dir/gzip", "import duckdb\nresult = duckdb.sql(f\"select count(*) from read_json_auto('{lake}/streams/*/*/*/day=02/*', hive_partitioning=true) where day = 2\").fetchall()[0][0]");
-	cmp_ok $one, '>', 0, 'one day by a glob of everything in its directory';
+	my $one = py("$dir/gzip", "import duckdb\nresult = duckdb.sql(f\"select count(*) from read_json_auto('{lake}/streams/*/*/*/day=02/*.jsonl*', hive_partitioning=true) where day = 2\").fetchall()[0][0]");
+	cmp_ok $one, '>', 0, 'one day by a glob of its data files';
 };
 
 subtest 'pandas reads each file' => sub {
