@@ -49,9 +49,11 @@ for (@lakes) {
 	print $to $source->{out} =~ s/\{"mark":\{"kind":"end".*\n//r;
 	$p->{to} = $to;
 	push @held, $p;
-	# Each path has more than the mebibyte that stays in memory, so part of it is in temporary files.
-	wait_until(60, 'temporary files with something in them',
-		sub { run('find', "$dir/$name", '-name', '.sluice-*', '-type', 'f', '-size', '+0')->{out} =~ /day=/ });
+	# Each path has more than the mebibyte that stays in memory, so part of it is in temporary files; what is being
+	# compressed may wait for more to come.
+	my @written = "@args" =~ /gzip/ ? () : ('-size', '+0');
+	wait_until(60, "$name: temporary files",
+		sub { run('find', "$dir/$name", '-name', '.sluice-*', '-type', 'f', @written)->{out} =~ /day=/ });
 }
 
 subtest 'DuckDB reads all shapes and sees the partitions' => sub {
