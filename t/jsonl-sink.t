@@ -74,6 +74,18 @@ sub open_sink
 
 sub give { my ($p, $text) = @_; print { $p->{to} } $text or die "give: $!" }
 
+# Waits until it has read all that was given.
+sub taken
+{
+	my ($p) = @_;
+	wait_until(30, 'the pipe is empty', sub {
+		my $left = pack 'i', 0;
+		ioctl $p->{to}, 0x541B, $left or die "FIONREAD: $!";
+		return unpack('i', $left) == 0;
+	});
+	return;
+}
+
 sub done { my ($p, $timeout) = @_; close $p->{to} if $p->{to}; delete $p->{to}; return finish($p, $timeout) }
 
 sub ends_with
@@ -556,7 +568,8 @@ subtest '--recreated commits nothing before it is proven' => sub {
 	sink($lake, records(0, 100));
 	my $p = open_sink($lake, '--recreated', '-i', '0.1', '--size', '1k');
 	give($p, records(0, 90, ts => 5));
-	sleep 0.6;
+	taken($p);
+	sleep 0.4;
 	is next_offset($lake), 100;
 	kill 'KILL', $p->{pid};
 	done($p);
@@ -625,7 +638,7 @@ subtest 'overwrite: --trust-eof for streams without marks' => sub {
 	is content($lake, 'streams/TX/snapshot.jsonl'), stored(records(0, 9));
 	my $p = open_sink($lake, '-m', 'overwrite', '--trust-eof', { out => '/dev/null' });
 	give($p, records(0, 2));
-	sleep 0.3;
+	taken($p);
 	kill 'TERM', $p->{pid};
 	is done($p)->{exit}, 0, 'TERM is no end';
 	is content($lake, 'streams/TX/snapshot.jsonl'), stored(records(0, 9));
@@ -774,8 +787,7 @@ subtest 'TERM and INT: append commits all it has and acknowledges it' => sub {
 		my $lake = lake();
 		my $p = open_sink($lake, '-a');
 		give($p, records(0, 1000) . substr(record(1000), 0, 50));
-		wait_until(10, 'a temporary file', sub { temp_files($lake) });
-		sleep 0.2;
+		taken($p);
 		kill $signal, $p->{pid};
 		like readline($p->{from}), qr/"offset":1000,/, "$signal: acknowledged";
 		my $r = finish($p);
