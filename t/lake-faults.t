@@ -351,18 +351,18 @@ subtest 'step 3: a writer whose positions another has moved is fenced with 75 an
 	my $acked = sub { slurp($writer[0]{run}{out}) =~ /"partition":1,"offset":$_[0]\b/ };
 	my $give = sub { my ($i, @records) = @_; print { $writer[$i]{to} } map { $_->{stream} } @records };
 
-	wait_until(10, 'both are there', sub { 2 == grep { m{/writers/} } all_files($lake) });
+	wait_until(60, 'both are there', sub { 2 == grep { m{/writers/} } all_files($lake) });
 	$give->(0, records(0, 4));
-	wait_until(10, 'the first has committed', sub { $acked->(4) });
+	wait_until(60, 'the first has committed', sub { $acked->(4) });
 	$give->(1, records(0, 8));
-	my $r = finish($writer[1]{run}, 10);
+	my $r = finish($writer[1]{run}, 60);
 	is $r->{exit}, 75;
 	like $r->{err}, qr{^jsonl-sink: .*T/0: another writer}m;
 	is $r->{out}, '', 'nothing acknowledged';
 	$give->(0, records(4, 8));
-	wait_until(10, 'the first goes on', sub { $acked->(8) });
+	wait_until(60, 'the first goes on', sub { $acked->(8) });
 	close $writer[0]{to};
-	is finish($writer[0]{run}, 10)->{exit}, 0, 'the first ends well';
+	is finish($writer[0]{run}, 60)->{exit}, 0, 'the first ends well';
 	my $problems = [];
 	compare($lake, $problems, records(0, 8));
 	ok !@$problems, 'each record once' or diag join "\n", @$problems;
