@@ -55,6 +55,20 @@ subtest 'N+ fails from there on' => sub {
 	is $r->{err}, 'ok ok no no ';
 };
 
+subtest 'N-M fails that often, and then no more' => sub {
+	my $r = perl('for (1..5) { print STDERR mkdir("w$_") ? "ok " : "no " }', 'mkdir:2-4:EINTR');
+	is $r->{err}, 'ok no no no ok ';
+};
+
+subtest 'reads fail, come short, and kill' => sub {
+	spew("$dir/text", '12345678');
+	my $code = 'open my $f, "<", "text"; my $n = sysread $f, my $b, 8; print STDERR $n // "$!{EIO}", $b // ""';
+	is perl($code, 'path=/text;read:1:short')->{err}, '41234';
+	like perl($code, 'path=/text;read:1:EIO')->{err}, qr/^[1-9]\d*$/;
+	is perl($code, 'path=/text;read:1:kill-before')->{signal}, 9;
+	is perl($code, 'path=/text;read:2:EIO')->{err}, '812345678';
+};
+
 subtest 'a short write writes half and says so' => sub {
 	my $r = perl('open my $f, ">", "short"; print STDERR syswrite($f, "12345678"), syswrite($f, "abcdefgh")',
 	    'path=/short;write:1:short');
@@ -136,7 +150,7 @@ subtest 'one rule sees each call once; several rules count for themselves' => su
 };
 
 subtest 'a rule that cannot be understood stops the program: a test must not pass by a typo' => sub {
-	for my $spec ('fsync', 'fsync:0:EIO', 'fsync:x:EIO', 'fsync:1:EWHAT', 'fsync:1+x:EIO') {
+	for my $spec ('fsync', 'fsync:0:EIO', 'fsync:x:EIO', 'fsync:1:EWHAT', 'fsync:1+x:EIO', 'fsync:3-2:EIO', 'fsync:2-:EIO') {
 		my $r = perl('print 1', $spec);
 		is $r->{exit}, 99, $spec;
 		is $r->{out}, '';

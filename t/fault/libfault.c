@@ -5,12 +5,13 @@
  *
  * The value is a list of items, separated by commas or semicolons. CALL:WHEN:WHAT is a rule:
  *
- *   CALL  one of the names in the wrappers below. write stands for pwrite and writev too, open for
- *         openat and openat2, rename, link, unlink and mkdir for their *at forms; such a form's own
- *         name stands for itself only.
- *   WHEN  N: the Nth call that the rule looks at, N+: that and all that follow.
- *   WHAT  an errno (EIO): fail, nothing done. short: write half. kill-before, kill-after: SIGKILL
- *         before or after the call; kill-mid: after half of a write.
+ *   CALL  one of the names in the wrappers below. write stands for pwrite and writev too, read for
+ *         pread, open for openat and openat2, rename, link, unlink and mkdir for their *at forms; such
+ *         a form's own name stands for itself only.
+ *   WHEN  N: the Nth call that the rule looks at, N+: that and all that follow, N-M: those from the
+ *         Nth to the Mth.
+ *   WHAT  an errno (EIO): fail, nothing done. short: write or read half. kill-before, kill-after:
+ *         SIGKILL before or after the call; kill-mid: after half of a write.
  *
  * path=TEXT filters for the rules that follow it: only calls whose path (or whose descriptor's, as
  * /proc/self/fd shows it; "old -> new" for two) contains TEXT; path= alone takes the filter away.
@@ -51,8 +52,7 @@ enum what { ERRNO, SHORT, KILL_BEFORE, KILL_MID, KILL_AFTER };
 
 static struct rule {
 	const char *call, *path; /* path NULL: any */
-	unsigned long when;
-	bool ever;
+	unsigned long first, last;
 	enum what what;
 	int error;
 	atomic_ulong seen;
@@ -84,11 +84,26 @@ static int errno_of(const char *name)
 	return 0;
 }
 
+static void set_when(struct rule *r, const char *when, const char *item)
+{
+	char *end;
+
+	r->first = r->last = strtoul(when, &end, 10);
+	if (*end == '+') {
+		r->last = ULONG_MAX;
+		end++;
+	} else if (*end == '-') {
+		r->last = strtoul(end + 1, &end, 10);
+	}
+	if (r->first == 0 || r->last < r->first || *end)
+		bad(item);
+}
+
 static void add_rule(char *item, const char *path)
 {
 	static const char *const whats[] = { "", "short", "kill-before", "kill-mid", "kill-after" };
 	struct rule *r = &rules[rule_count];
-	char *save, *end, *whole = strdup(item);
+	char *save, *whole = strdup(item);
 	char *call = strtok_r(item, ":", &save);
 	char *when = strtok_r(NULL, ":", &save), *what = strtok_r(NULL, ":", &save);
 
@@ -96,10 +111,7 @@ static void add_rule(char *item, const char *path)
 		bad(whole);
 	r->call = call;
 	r->path = path;
-	r->when = strtoul(when, &end, 10);
-	r->ever = *end == '+';
-	if (r->when == 0 || end[r->ever])
-		bad(whole);
+	set_when(r, when, whole);
 	for (int i = SHORT; i <= KILL_AFTER; i++)
 		if (strcmp(what, whats[i]) == 0)
 			r->what = (enum what)i;
@@ -257,7 +269,7 @@ static bool applies(struct rule *r, const struct call *c, const char *path)
 	if (r->path && !strstr(path, r->path))
 		return false;
 	n = atomic_fetch_add(&r->seen, 1) + 1;
-	return n == r->when || (r->ever && n > r->when);
+	return n >= r->first && n <= r->last;
 }
 
 /* Whether the call must not be made: errno is set then. Does not return when it is to die before. */
@@ -338,6 +350,45 @@ ssize_t writev(int fd, const struct iovec *v, int count)
 	if (count > 0 && cut(&c, 2) == 1)
 		return done(&c, libc_syscall(SYS_write, fd, v[0].iov_base, cut(&c, v[0].iov_len)));
 	return done(&c, libc_syscall(SYS_writev, fd, v, count));
+}
+
+ssize_t read(int fd, void *p, size_t n)
+{
+	struct call c = { .name = "read", .group = "read", .fd = fd };
+
+	return refuse(&c) ? -1 : done(&c, libc_syscall(SYS_read, fd, p, cut(&c, n)));
+}
+
+ssize_t pread(int fd, void *p, size_t n, off_t at)
+{
+	struct call c = { .name = "pread", .group = "read", .fd = fd };
+
+	return refuse(&c) ? -1 : done(&c, libc_syscall(SYS_pread64, fd, p, cut(&c, n), at));
+}
+
+ssize_t pread64(int fd, void *p, size_t n, off64_t at)
+{
+	return pread(fd, p, n, at);
+}
+
+/* What _FORTIFY_SOURCE makes of them; their check of the buffer's size is not ours to do. */
+ssize_t __read_chk(int fd, void *p, size_t n, size_t size);
+ssize_t __pread_chk(int fd, void *p, size_t n, off_t at, size_t size);
+ssize_t __pread64_chk(int fd, void *p, size_t n, off64_t at, size_t size);
+
+ssize_t __read_chk(int fd, void *p, size_t n, size_t size)
+{
+	return read(fd, p, n);
+}
+
+ssize_t __pread_chk(int fd, void *p, size_t n, off_t at, size_t size)
+{
+	return pread(fd, p, n, at);
+}
+
+ssize_t __pread64_chk(int fd, void *p, size_t n, off64_t at, size_t size)
+{
+	return pread(fd, p, n, at);
 }
 
 int fsync(int fd)
