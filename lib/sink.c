@@ -122,10 +122,10 @@ static int commit(struct sink *s)
 				s->counts.bytes += add[i].bytes;
 		}
 	}
-	if (r < 0)
-		s->discard = true;
-	else
+	if (r == 0)
 		r = acknowledge(s, moved, c.position_count);
+	if (r < 0) /* nobody hears of what comes now: sink_abort must not go on */
+		s->discard = true;
 	positions_begin(&s->positions);
 	spool_reset(s->spool);
 	free(moved);

@@ -860,6 +860,14 @@ subtest 'a full output is 74, and the commit stands' => sub {
 	ends_with(sink($lake, records(0, 3), { out => '/dev/full' }), 0, undef, 'nothing to say, no error');
 };
 
+subtest 'an acknowledgement that fails under way ends the run, and is said once' => sub {
+	my $lake = lake();
+	my $r = sink($lake, records(0, 3), '-q', '-a', '--size', 1, { out => '/dev/full' });
+	is $r->{exit}, 74;
+	is $r->{err}, "jsonl-sink: stdout: No space left on device\n";
+	is next_offset($lake), 1, 'the commit stands, and is the last';
+};
+
 # ---- other writers ----
 
 subtest 'two sinks of one name: the one that comes late is fenced with 75' => sub {
