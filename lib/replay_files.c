@@ -226,6 +226,7 @@ static int write_head(struct replay *r, struct source *s)
 {
 	struct buf *to = &r->out->buf;
 	struct span rest = { s->text.p + 1, s->text.n - 1 };
+	size_t at;
 
 	if (s->part) {
 		replay_meet(r, s->part,
@@ -238,9 +239,10 @@ static int write_head(struct replay *r, struct source *s)
 		buf_add_span(to, s->text);
 		buf_add_str(to, "}\n");
 	} else {
-		while (rest.n > 0 && strchr(" \t\r", rest.p[0]))
-			rest = (struct span){ rest.p + 1, rest.n - 1 };
-		if (rest.p[0] != '}')
+		/* Blanks stay where they are, so that the line is what it was when a sink cuts the path again. */
+		for (at = 0; strchr(" \t\r", rest.p[at]);)
+			at++;
+		if (rest.p[at] != '}')
 			buf_add_char(to, ',');
 		buf_add_span(to, rest);
 		buf_add_char(to, '\n');

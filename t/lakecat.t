@@ -268,6 +268,17 @@ subtest 'rejects and bare objects' => sub {
 	like positions($to), qr/"offset":3\b/;
 };
 
+subtest 'blanks between the members survive a copy' => sub {
+	my $dir = new_dir();
+	my @lines = ('{ "topic" : "T", "partition": 0, "offset": 0, "payload": {"a": 1} }', "{\t\"x\": 1\t}", '{  }', '{ "payload": 1 }');
+	store($dir, \@lines, '-p', 'p');
+	is slurp("$dir/p/00000001.jsonl"), join('', map { "$_\n" } @lines);
+	is lakecat($dir), join('', map { "$_\n" } '{"path":"p", "topic" : "T", "partition": 0, "offset": 0, "payload": {"a": 1} }', qq({"path":"p",\t"x": 1\t}), '{"path":"p"  }', '{"path":"p", "payload": 1 }');
+	my $to = new_dir();
+	store($to, lakecat('--marks', $dir));
+	is slurp("$to/p/00000001.jsonl"), slurp("$dir/p/00000001.jsonl");
+};
+
 subtest 'lines of kcat -J pass as they are' => sub {
 	my $dir = new_dir();
 	my @lines = map { qq({"topic":"T","partition":0,"offset":$_,"tstype":"create","ts":1,"broker":0,"key":"k","payload":"{\\"a\\":1}"}) } 0 .. 5;
@@ -285,7 +296,7 @@ subtest 'payload and flat' => sub {
 	my $dir = new_dir();
 	store($dir, \@lines, '-w', 'payload');
 	my $out = lakecat($dir);
-	is $out, join('', map { "$_\n" } '{"path":"p/q=1","payload":{"schema":{},"payload":{"a":1}}}', '{"path":"p/q=1","a":1}', '{"path":"p/q=1"}', '{"path":"p/q=1"}', '{"path":"p/q=1","payload":5}',
+	is $out, join('', map { "$_\n" } '{"path":"p/q=1","payload":{"schema":{},"payload":{"a":1}}}', '{"path":"p/q=1","a":1}', '{"path":"p/q=1"}', '{"path":"p/q=1" }', '{"path":"p/q=1","payload":5}',
 		'{"path":"p/q=1","payload":"text"}', '{"path":"p/q=1","payload":[1,2]}', '{"path":"p/q=1","payload":null}',
 		'{"path":"p/q=1","payload":{"path":"/etc"}}', '{"path":"p/q=1","payload":{"path":7}}',
 		'{"path":"p/q=1","payload":{"mark":{"kind":"end"}}}', '{"path":"p/q=1","payload":1}',
@@ -294,13 +305,13 @@ subtest 'payload and flat' => sub {
 	my $to = new_dir();
 	store($to, lakecat('--marks', $dir), '-w', 'payload');
 	is positions($to), positions($dir), 'a copy of payloads has the positions';
-	is_deeply content($to), [ sort map { s/\{ \}|\{"payload":1\}/{ '{ }' => '{}' }->{$&} \/\/ 1/er } @{ content($dir) } ], 'and the payloads';
+	is_deeply content($to), [ sort map { s/\{"payload":1\}/1/r } @{ content($dir) } ], 'and the payloads';
 
 	$dir = new_dir();
 	store($dir, [ @lines[0 .. 3, 8 .. 15] ], '-w', 'flat');
 	$to = new_dir();
 	store($to, lakecat('--marks', $dir), '-w', 'flat');
-	is_deeply content($to), [ sort map { s/"   ,/",/r } @{ content($dir) } ], 'a copy of flat records has them';
+	is_deeply content($to), content($dir), 'a copy of flat records has them';
 	is positions($to), positions($dir), 'and the positions';
 	is scalar(json_lines(lakecat('-t', 'T', $dir))), 12, '-t knows flat records by _topic';
 	is lakecat('-t', 'U', $dir), '';
