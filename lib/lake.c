@@ -335,7 +335,8 @@ void lake_close(struct lake *l)
 		lake_temp_drop(l, (int64_t)i);
 	if (l->writer_fd >= 0) {
 		snprintf(path, sizeof(path), META_WRITERS "/%s", l->id);
-		unlinkat(l->dirfd, path, 0);
+		if (!l->litter)
+			unlinkat(l->dirfd, path, 0);
 		close(l->writer_fd);
 	}
 	if (l->journal_fd >= 0) {

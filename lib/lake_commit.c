@@ -181,13 +181,25 @@ static int draft_line(struct lake *l, struct draft *d, const struct lake_commit 
 	return 0;
 }
 
-/* Step 4 went wrong: take the line back. If even that fails, nobody may build on this journal. */
-static int take_back(struct lake *l)
+/* The files of this commit are not ours to drop any more. */
+static void give_up(struct lake *l, const struct lake_commit *c)
+{
+	for (size_t i = 0; i < c->add_count; i++)
+		l->temp[c->add[i].temp].dir = NULL;
+}
+
+/*
+ * Step 4 went wrong: take the line back. If even that fails, nobody may build on this journal; and the line may be
+ * whole, so what it names stays: whoever finds it can finish it, or cut it and sweep.
+ */
+static int take_back(struct lake *l, const struct lake_commit *c)
 {
 	int fd;
 
 	if (ftruncate(l->journal_fd, l->reader.at) == 0 && fsync(l->journal_fd) == 0)
 		return -1;
+	give_up(l, c);
+	l->litter = true;
 	fd = openat(l->dirfd, META_FAILED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (fd >= 0) {
 		fsync(fd);
@@ -201,7 +213,7 @@ static int take_back(struct lake *l)
 }
 
 /* Step 4: the commit itself. */
-static int append(struct lake *l, const struct journal_line *line)
+static int append(struct lake *l, const struct lake_commit *c, const struct journal_line *line)
 {
 	struct buf text = BUF_INIT;
 	int r = 0;
@@ -209,7 +221,7 @@ static int append(struct lake *l, const struct journal_line *line)
 	journal_format(line, &text);
 	if (write_all(l->journal_fd, text.data, text.len) < 0 || fdatasync(l->journal_fd) < 0) {
 		fail_errno(EXIT_IO, "%s/" META_JOURNAL, l->dir);
-		r = take_back(l);
+		r = take_back(l, c);
 	}
 	buf_release(&text);
 	return r;
@@ -306,8 +318,7 @@ static int roll(struct lake *l)
 /* What step 4 made durable is ours to finish (step 5) and to know. */
 static int settle(struct lake *l, const struct lake_commit *c, const struct draft *d)
 {
-	for (size_t i = 0; i < c->add_count; i++)
-		l->temp[c->add[i].temp].dir = NULL;
+	give_up(l, c);
 	if (lake_refresh(l) < 0)
 		return -1;
 	if (lake_redo(l->dir, l->dirfd, &d->line) < 0)
@@ -316,7 +327,7 @@ static int settle(struct lake *l, const struct lake_commit *c, const struct draf
 	while (l->temps > 0 && !l->temp[l->temps - 1].dir)
 		l->temps--;
 	/* Nothing of ours is left: the list of a long-running writer must not grow for ever. */
-	if (l->temps == 0 && ftruncate(l->writer_fd, 0) < 0)
+	if (l->temps == 0 && !l->litter && ftruncate(l->writer_fd, 0) < 0)
 		return fail_errno(EXIT_IO, "%s/" META_WRITERS "/%s", l->dir, l->id);
 	/* The commit is done, and a journal that could not be rolled serves on: the next commit tries again. */
 	if (l->reader.at > l->options.roll_bytes && roll(l) < 0)
@@ -334,7 +345,7 @@ static int commit_locked(struct lake *l, const struct lake_commit *c, bool *stan
 		return -1;
 	if (draft_line(l, &d, c) == 0) {
 		d.line.time = (struct span){ stamp, clock_format_iso(stamp, clock_now_ms()) };
-		if (append(l, &d.line) == 0) {
+		if (append(l, c, &d.line) == 0) {
 			*stands = true;
 			r = settle(l, c, &d);
 		}

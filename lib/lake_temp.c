@@ -190,7 +190,8 @@ void lake_temp_drop(struct lake *l, int64_t temp)
 	if (!t->dir)
 		return;
 	path = temp_path(l, t);
-	lake_unlink(l->dirfd, path);
+	if (!lake_unlink(l->dirfd, path))
+		l->litter = true;
 	free(path);
 	t->dir = NULL;
 }

@@ -53,6 +53,7 @@ struct lake {
 	struct lake_temp *temp;
 	size_t temps, temps_cap;
 	int64_t next_number;
+	bool litter; /* a file of our list is left to the next writer: the list must stay */
 	char host[256];
 };
 

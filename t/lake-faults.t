@@ -1,150 +1,32 @@
-# The commit protocol of sluice-lake(5) under faults: every system call that touches the lake, in every
-# situation a commit can meet, fails once and kills once. Whatever happens, what is visible is whole and
-# in the journal, what was acknowledged stays, and the same line run again (after --repair only where the
-# protocol says so) ends with every record once, a clean --check and nothing left lying about.
+# The commit protocol of sluice-lake(5) under faults: every system call that touches the lake, the stream or the
+# acknowledgements, in every situation a commit can meet, fails (ENOSPC, EIO, EMFILE, EINTR, a short write; once and
+# for ever) and kills (before, after, within). Whatever happens, what is visible is whole and in the journal, what was
+# acknowledged stays, and the same line run again (after --repair only where the protocol says so) ends with every
+# record once, a clean --check and nothing left lying about. t/lake-steps.t has what each step promises, by name.
+#
+#	SLUICE_LONG=1     all of them (make check LONG=1); else each call fails once with EIO and kills once, and
+#	SLUICE_FAULTS=N   so many of the others (200)
+#	SLUICE_SEED=N     to repeat a choice
 
 use strict;
 use warnings;
-use File::Find qw(find);
 use File::Path qw(remove_tree);
-use File::Temp ();
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use List::Util qw(shuffle sum);
 use Sluice;
 use Sluice::Fault;
+use Sluice::Lake;
 use POSIX ();
 use Test::More;
 
-# In memory where possible: five thousand runs would mostly wait for a disk that plays no part here.
-my $dir = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
-my $lakes = 0;
+my $seed = $ENV{SLUICE_SEED} // time % 1_000_000_007;
+my $sample = $ENV{SLUICE_FAULTS} // 200;
+$sample /= 10 if sanitized();
+srand int $seed;
+diag "seed $seed" unless $ENV{SLUICE_LONG};
 
-# ---- what goes in, as kread --marks | partition writes it ----
-
-sub record
-{
-	my ($partition, $offset) = @_;
-	my $body = sprintf '"topic":"T","partition":%d,"offset":%d,"tstype":"create","ts":%d,"key":null,'
-	    . '"payload":{"n":%d}}', $partition, $offset, 1_763_697_600_000 + $offset, $offset * 7;
-	my $path = sprintf 'streams/T/day=%02d', $offset / 8; # every path has records of both partitions
-	return { path => $path, line => "{$body", stream => "{\"path\":\"$path\",$body\n" };
-}
-
-sub records { my ($from, $to) = @_; return map { record(0, $_), record(1, $_) } $from .. $to - 1 }
-
-sub mark { return '{"mark":{"kind":"' . shift() . '"' . join('', map { ",$_" } @_) . "}}\n" }
-
-sub stream
-{
-	my ($from, $to) = @_;
-	my @place = map { "\"topic\":\"T\",\"partition\":$_" } 0, 1;
-	return join '', (map { mark('start', $_, "\"offset\":$from") } @place),
-	    (map { $_->{stream} } records($from, $to)),
-	    (map { mark('position', $_, "\"offset\":$to") } @place), mark('end', '"records":' . 2 * ($to - $from));
-}
-
-# ---- what must come out ----
-
-sub all_files
-{
-	my ($lake) = @_;
-	my @files;
-	find({ no_chdir => 1, wanted => sub { push @files, substr $_, length "$lake/" if -f } }, $lake) if -d $lake;
-	return sort @files;
-}
-
-sub visible { return grep { !m{(^|/)\.} } all_files(@_) }
-
-# Whether the visible files are whole and known to the journal; and the lines they hold.
-sub contents
-{
-	my ($lake, $problems) = @_;
-	my (%known, %lines, @twice);
-	return {} unless -d $lake;
-
-	for my $journal (glob("$lake/.sluice/journal.[0-9]*"), grep { -e } "$lake/.sluice/journal") {
-		for (split /\n/, slurp($journal)) {
-			my $commit = eval { json($_) } or next; # a torn tail is no commit
-			$known{ $_->{file} } = $_->{records} for @{ $commit->{add} // [] };
-		}
-	}
-	for my $file (visible($lake)) {
-		my $text = $file =~ /\.gz$/ ? run('zcat', "$lake/$file")->{out} : slurp("$lake/$file");
-		my @lines = split /\n/, $text;
-		push @$problems, "$file is visible but not in the journal" unless exists $known{$file};
-		push @$problems, "$file ends in half a line" if $text !~ /\n\z/;
-		push @$problems, "$file has " . @lines . " lines, journal $known{$file}" if @lines != ($known{$file} // -1);
-		$lines{$_}++ and push @$problems, "twice: $_" for @lines;
-	}
-	return \%lines;
-}
-
-sub compare
-{
-	my ($lake, $problems, @want) = @_;
-	my $have = contents($lake, $problems);
-	my %want = map { $_->{line} => 1 } @want;
-	push @$problems, map { "lost: $_" } grep { !$have->{$_} } sort keys %want;
-	push @$problems, map { "too much: $_" } grep { !$want{$_} } sort keys %$have;
-}
-
-sub sink
-{
-	my ($lake, $o) = @_;
-	return run('jsonl-sink', @{ $o->{args} }, $lake, {
-		stdin => stream(@{ $o->{offsets} }), env => { %{ $o->{env} // {} }, %{ $o->{fault} // {} } } });
-}
-
-sub left_behind
-{
-	my ($lake) = @_;
-	return grep { m{(^|/)\.sluice-[^/]*$|/writers/|/failed$} } all_files($lake);
-}
-
-# The same line again heals everything. $repair: the protocol allows that it asks for --repair first.
-sub heal
-{
-	my ($lake, $o, $problems) = @_;
-	my $r = sink($lake, $o);
-
-	if (-e "$lake/.sluice/failed") {
-		push @$problems, "refused with $r->{exit}, not 65: $r->{err}" if $r->{exit} != 65;
-		push @$problems, "the refusal does not name --repair: $r->{err}" if $r->{err} !~ /--repair/;
-		my $repair = run('jsonl-sink', '--repair', $lake);
-		push @$problems, "--repair: $repair->{exit}: $repair->{err}" if $repair->{exit};
-		$r = sink($lake, $o);
-	}
-	push @$problems, "rerun: $r->{exit}: $r->{err}" if $r->{exit};
-	compare($lake, $problems, @{ $o->{want} });
-	my $check = run('jsonl-sink', '--check', $lake);
-	push @$problems, "--check: $check->{exit}: $check->{err}" if $check->{exit};
-	push @$problems, map { "left behind: $_" } left_behind($lake);
-}
-
-# Positions that were acknowledged must be in the journal, whatever happened afterwards.
-sub check_acks
-{
-	my ($lake, $r, $o, $problems) = @_;
-	return unless $r->{out} =~ /\S/;
-	my %stored = map { ("$_->{partition}" => $_->{offset}) } map { $_->{mark} }
-	    json_lines(run('jsonl-sink', '-Q', '-N', $o->{name}, $lake)->{out});
-	for my $ack (map { $_->{mark} } json_lines($r->{out})) {
-		push @$problems, "acknowledged, not stored: $ack->{partition} $ack->{offset}"
-		    if $ack->{offset} > ($stored{ $ack->{partition} } // -1);
-	}
-}
-
-# ---- situations: where it differs from the ones before, only that stage of the run is walked ----
-
-sub new_lake { return "$dir/lake" . ++$lakes }
-
-sub copy_of
-{
-	my ($base) = @_;
-	my $lake = new_lake();
-	run('cp', '-a', $base, $lake)->{exit} == 0 or die if -e $base;
-	return $lake;
-}
+# ---- situations: where one differs from the ones before, only that stage of the run is walked ----
 
 my $append = { args => ['-a'], name => 'append' };
 my @early = records(0, 12);
@@ -152,14 +34,8 @@ my @all = records(0, 20);
 my $base = new_lake();
 is sink($base, { %$append, offsets => [ 0, 12 ] })->{exit}, 0, 'a lake to begin with';
 
-sub killed_lake
-{
-	my ($fault) = @_;
-	my $lake = copy_of($base);
-	my $r = sink($lake, { %$append, offsets => [ 12, 20 ], fault => fault($fault) });
-	die "not killed: $fault\n" if $r->{signal} != 9;
-	return $lake;
-}
+my %more = (%$append, offsets => [ 12, 20 ]);
+my %roll = (env => { SLUICE_ROLL_BYTES => 200 });
 
 sub situation
 {
@@ -167,311 +43,213 @@ sub situation
 	return { %$append, what => $what, base => $base, offsets => [ 0, 20 ], want => \@all, %o };
 }
 
+sub killed { my ($fault, @o) = @_; return struck_lake($base, { %more, @o }, fault($fault)) }
+
+my @before_renames = (base => killed('path=day=01;rename:2:kill-before'));
+
+# Records without a path, kept by -r: they move the position as the others do.
+my %rejects = do {
+	my @some = map { $_->{offset} % 5 == 3 ? bad_record($_->{partition}, $_->{offset}) : $_ } @all;
+	(args => [ '-a', '-r' ], done => 1, base => new_lake(), stream => stream_of(0, 20, @some), want => \@some);
+};
+
+# Lakes that need --repair, which is killed and fails too. Then the sink runs again.
+my $half_a_line = copy_of($base);
+sink($half_a_line, { %more, fault => fault('path=/journal;write:1:short;write:2+:EIO;ftruncate:1:EIO') });
+my $lost = killed('path=day=01;rename:2:kill-before');
+unlink grep { -f } glob "$lost/streams/T/day=02/.sluice-*" or die;
+my $stray = copy_of($base);
+spew("$stray/streams/T/day=00/00000099.jsonl", "{}\n");
+my $damaged = copy_of($base); # not in the last commit, which could be undone
+sink($damaged, { %$append, offsets => [ 12, 14 ] });
+spew("$damaged/streams/T/day=01/00000001.jsonl", "{}\n");
+
+sub repair_of
+{
+	my ($what, $lake, @o) = @_;
+	return situation("--repair of $what", base => $lake, args => ['--repair'], offsets => undef, loose => 1,
+	    then => situation('', @o));
+}
+
+sub reading
+{
+	my ($args, $of, $lake) = @_;
+	return situation("@$args of $of", base => $lake, args => $args, offsets => undef, reader => 1);
+}
+
 my @situations = (
 	situation('the first commit of a lake', base => new_lake()),
 	situation('a later commit'),
-	situation('a commit that rolls the journal', stage => 'committed', env => { SLUICE_ROLL_BYTES => 200 }),
+	situation('a commit that rolls the journal', stage => 'committed', %roll),
 	situation('gzip in two threads', stage => 'writing', base => new_lake(), args => [ '-a', '-z', 'gzip', '-j', 2 ]),
 	situation('after a writer died with temporary files', stage => 'opening',
-		base => killed_lake('path=/lock;flock:2:kill-before')),
+		base => killed('path=/lock;flock:2:kill-before')),
 	situation('after a writer died within the journal line', stage => 'opening',
-		base => killed_lake('path=/journal;write:1:kill-mid')),
-	situation('after a writer died between the commit and its renames', stage => 'opening',
-		base => killed_lake('path=day=01;rename:2:kill-before')),
+		base => killed('path=/journal;write:1:kill-mid')),
+	situation('after a writer died between the commit and its renames', stage => 'opening', @before_renames),
 	situation('after a writer died among the renames', stage => 'opening',
-		base => killed_lake('path=day=02;rename:1:kill-before')),
+		base => killed('path=day=02;rename:1:kill-before')),
 	situation('nothing new', offsets => [ 0, 12 ], want => \@early),
 	situation('overwrite, which removes other files', args => [ '-a', '-m', 'overwrite' ], name => 'overwrite',
-		offsets => [ 4, 16 ], want => [ records(4, 16) ]),
+		offsets => [ 4, 16 ], want => [ records(4, 16) ], loose => 1),
+	# These are sampled only, unless all are asked for.
+	situation('ignore, which leaves paths alone', args => [ '-a', '-m', 'ignore' ], name => 'ignore',
+		want => [ @early, records(16, 20) ], sampled => 1),
+	situation('rejects that are kept', %rejects, sampled => 1),
+	situation('several commits in one run', args => [ '-a', '--size', 500 ], stage => 'committed', sampled => 1),
+	situation('after a writer died before it rolled the journal', stage => 'opening', sampled => 1, %roll,
+		base => killed('path=journal.new;open:1:kill-before', %roll)),
+	situation('after a writer died within the roll', sampled => 1, %roll,
+		base => killed('path=journal.new;rename:1:kill-before', %roll)),
+	repair_of('half a line that could not be taken back', $half_a_line),
+	repair_of('a commit that lost a file', $lost),
+	repair_of('a file that nobody knows', $stray),
+	repair_of('a file that is damaged', $damaged, want => [ grep { $_->{path} !~ /day=01/ || $_->{offset} >= 12 } @all ]),
+	reading([ '-Q' ], 'a lake', $base),
+	reading([ '-Q' ], 'a torn journal', killed('path=/journal;write:1:kill-mid')),
+	reading([ '--check' ], 'a lake in the middle of a commit', $before_renames[1]),
+	reading([ '--check' ], 'a rolled journal', killed('path=/.sluice;fsync:4:kill-after', %roll)),
 );
 
+# ---- the calls of a run ----
 
-# ---- the walk ----
-
-# Which step of the protocol a call belongs to, by what it does to which file; undef: it changes nothing.
+# Which step of the protocol a call belongs to, by what it does to which file; undef: not ours to disturb.
 sub step_of
 {
-	my ($lake, $call, $committed) = @_;
+	my ($call, $committed) = @_;
 	my ($name, $path) = @$call{qw(call path)};
-	my $data = $path =~ m{/\.sluice-[^/]*$};
 
-	return undef if $path !~ m{^\Q$lake\E} && $path !~ m{^\Q$dir\E$};
+	return undef if $path !~ m{\Q$DIR\E};
+	return 'the stream' if $path =~ m{\.in$};
+	return 'acknowledgements' if $path =~ m{\.out$};
 	return '2, the lock' if $name eq 'flock' && $path =~ m{/lock$};
 	return 'the writer\'s list' if $path =~ m{/\.sluice/writers(/|$)};
 	return 'the roll' if $path =~ m{journal\.};
 	return $$committed ? '5, the renames' : '2, redo' if $name =~ /^rename/;
 	return $$committed ? '5, the removes' : '2, sweep' if $name =~ /^unlink/;
 	if ($path =~ m{/journal$}) {
-		return '2, the journal is read' if $name =~ /open|close/;
+		return '2, the journal is read' if $name =~ /open|close|read/;
 		return '4, back to where it was' if $name eq 'ftruncate' && $$committed;
 		return '2, a torn tail' if $name eq 'ftruncate';
 		$$committed = 1 if $name =~ /write/;
 		return $name =~ /write/ ? '4, the line' : $$committed ? '4, the commit' : '2, the last line is made sure';
 	}
-	return "1, data files" if $data;
+	return "1, data files" if $path =~ m{/\.sluice-[^/]*$};
 	return '1, directories' if $name =~ /^mkdir/ || $name eq 'fsync' && !$$committed;
 	return '5, directories' if $name eq 'fsync';
 	return 'other';
 }
+
+# What a rule of this name counts besides: libfault.c.
+my %group = (openat => 'open', openat2 => 'open', renameat => 'rename', renameat2 => 'rename', linkat => 'link',
+    unlinkat => 'unlink', mkdirat => 'mkdir', pread => 'read', pwrite => 'write', writev => 'write');
 
 # The calls of an undisturbed run: { name, n (the nth of that name), step, path }.
 sub steps
 {
 	my ($o) = @_;
 	my $lake = copy_of($o->{base});
-	my $log = "$lake.log";
-	my $r = sink($lake, { %$o, fault => fault('comm=jsonl-sink', $log) });
+	my $r = sink($lake, { %$o, fault => fault('comm=jsonl-sink', "$lake.log") });
 	my (%nth, @steps);
 	my ($committed, $opening) = (0, 1);
 
-	is $r->{exit}, 0, 'undisturbed' or diag $r->{err};
-	for my $call (calls($log)) {
+	ok went_well($r, $o), "$o->{what}: undisturbed" or diag $r->{err};
+	$o->{out} = $r->{out};
+	for my $call (calls("$lake.log")) {
+		my $step = step_of($call, \$committed) // next;
 		my $n = ++$nth{ $call->{call} };
-		my $step = step_of($lake, $call, \$committed) // next;
+		$nth{ $group{ $call->{call} } }++ if $group{ $call->{call} };
 		$opening = 0 if $step =~ /^1, data/;
 		push @steps, { name => $call->{call}, n => $n, step => $step,
 			stage => $committed ? 'committed' : $opening ? 'opening' : 'writing',
 			path => $call->{path} =~ s/\Q$lake\E/DIR/gr };
 	}
 	remove_tree($lake);
-	return @steps;
+	unlink "$lake.log";
+	return grep { !$o->{stage} || $_->{stage} eq $o->{stage} } @steps;
 }
 
-# One run with one fault, and all that must hold after it.
+# What can happen to a call: [ WHEN:WHAT of libfault.c, whether every make check must see it ].
+sub faults
+{
+	my ($step, $o, $seen) = @_;
+	my ($name, $n) = @$step{qw(name n)};
+	# To die before an open or a close is to die after the change before it.
+	my $changes = $name !~ /open|close|flock|read/;
+	my $eio = $changes || $name !~ /read/ && !$seen->{"@$step{qw(step name path)}"}++;
+	my @faults = (["$n:kill-before", $changes], ["$n:kill-after"], ["$n:EIO", $eio]);
+
+	push @faults, map { ["$n:$_"] } qw(ENOSPC EMFILE EINTR);
+	push @faults, map { ["$n+:$_"] } qw(EIO ENOSPC EMFILE);
+	push @faults, ["$n-" . ($n + 2) . ':EINTR']; # for ever would be for ever
+	push @faults, ["$n:short"], ["$n+:short"] if $name =~ /write|read/;
+	push @faults, ["$n:kill-mid", 1] if $name =~ /write/;
+	return map { [ $_->[0], $_->[1] && !$o->{sampled} && !$o->{reader} && !$o->{then} ] } @faults;
+}
+
+# ---- one run with one fault, and all that must hold after it ----
+
+sub says_why
+{
+	my ($r, $fault) = @_;
+	return $fault !~ /:(E\w+)$/ || $r->{err} =~ POSIX::strerror(POSIX->can($1)->());
+}
+
 sub strike
 {
 	my ($o, $step, $what) = @_;
 	my $lake = copy_of($o->{base});
-	my $fault = "comm=jsonl-sink;$step->{name}:$step->{n}:$what";
+	my $fault = "comm=jsonl-sink;path=$DIR;$step->{name}:$what";
+	my $before = $o->{reader} ? tree($lake) : undef;
 	my $r = sink($lake, { %$o, fault => fault($fault) });
 	my $problems = [];
 
 	if ($what =~ /kill/) {
 		push @$problems, "not killed but $r->{exit}: $r->{err}" if $r->{signal} != 9;
-	} elsif ($r->{exit} == 0) {
-		compare($lake, $problems, @{ $o->{want} }); # it did without that call, so it must be right
-	} else {
+	} elsif (!went_well($r, $o)) {
 		push @$problems, "exit $r->{exit}: $r->{err}" if $r->{exit} !~ /^(65|73|74|75|77)$/;
-		push @$problems, "the message does not say why: $r->{err}" if $what =~ /^E/
-		    && $r->{err} !~ POSIX::strerror(POSIX->can($what)->());
+		push @$problems, "the message does not say why: $r->{err}" unless says_why($r, $what);
+	} elsif ($o->{reader}) {
+		push @$problems, "answers wrong: $r->{out}" if $r->{out} ne $o->{out};
+	} elsif (!$o->{then}) {
+		compare($lake, $problems, @{ $o->{want} }); # it did without that call, so it must be right
 	}
-	contents($lake, $problems) if $o->{name} eq 'append';
-	check_acks($lake, $r, $o, $problems);
-	heal($lake, $o, $problems);
+	if ($o->{reader}) {
+		push @$problems, 'a reader changed the lake' if to_json(tree($lake)) ne to_json($before);
+	} else {
+		contents($lake, $problems) unless $o->{loose};
+		check_acks($lake, $problems, $r->{out}, $o->{name}, @{ $o->{want} });
+		heal($lake, $o, $problems);
+	}
 	ok !@$problems, "$step->{step}: $step->{name} $step->{path} ($what)"
-	    or diag join "\n", "SLUICE_FAULT='$fault'", splice(@$problems, 0, 8), "first run: $r->{err}";
+	    or diag join "\n", "$o->{what}: SLUICE_FAULT='$fault'", splice(@$problems, 0, 8), "first run: $r->{err}";
 	remove_tree($lake) unless @$problems;
 }
 
+# ---- the walk ----
+
+my (%strikes, @others);
+
 for my $o (@situations) {
-	subtest $o->{what} => sub {
-		my (%seen, $i);
-		for my $step (steps($o)) {
-			next if $o->{stage} && $step->{stage} ne $o->{stage};
-			next if sanitized() && $i++ % 5; # a sample: each run takes ten times as long
-			# To die before an open or a close is to die after the change before it.
-			my $changes = $step->{name} !~ /open|close|flock/;
-			strike($o, $step, 'kill-before') if $changes;
-			strike($o, $step, 'kill-mid') if $step->{name} =~ /write/;
-			strike($o, $step, 'EIO') if $changes || !$seen{"@$step{qw(step name path)}"}++;
+	my %seen;
+	for my $step (steps($o)) {
+		for my $fault (faults($step, $o, \%seen)) {
+			my $strike = [ $o, $step, $fault->[0] ];
+			my $now = $ENV{SLUICE_LONG} || $fault->[1] && (!sanitized() || rand 5 < 1); # it takes ten times as long
+			push @{ $now ? $strikes{ $o->{what} } : \@others }, $strike;
 		}
+	}
+}
+@others = shuffle(@others);
+push @{ $strikes{ $_->[0]{what} } }, $_ for splice @others, 0, $sample;
+
+for my $what (map { $_->{what} } @situations) {
+	subtest $what => sub {
+		plan skip_all => 'not in the sample' unless $strikes{$what};
+		strike(@$_) for @{ $strikes{$what} };
 	};
 }
-
-# ---- what each step promises, by name ----
-
-# The lake with one more commit on its way, struck by $fault: the result, and what the journal was before.
-sub struck
-{
-	my ($fault, %more) = @_;
-	my $lake = copy_of($base);
-	my $o = { %$append, offsets => [ 0, 20 ], want => \@all, %more };
-	my $before = slurp("$lake/.sluice/journal");
-	my $r = sink($lake, { %$o, fault => fault("comm=jsonl-sink;$fault", "$lake.log") });
-	return ($lake, $o, $r, $before);
-}
-
-sub healed
-{
-	my ($lake, $o) = @_;
-	my $problems = [];
-	heal($lake, $o, $problems);
-	ok !@$problems, 'the same line again heals it' or diag join "\n", @$problems;
-}
-
-sub nothing_happened
-{
-	my ($lake, $o, $r, $before) = @_;
-	my $problems = [];
-	is $r->{out}, '', 'nothing acknowledged';
-	is slurp("$lake/.sluice/journal"), $before, 'the journal is as it was';
-	compare($lake, $problems, @early);
-	ok !@$problems, 'nothing of it is visible' or diag join "\n", @$problems;
-	is join(' ', left_behind($lake)), '', 'no temporary files';
-	healed($lake, $o);
-}
-
-for (['write', 'ENOSPC', 74], ['write', 'EDQUOT', 74], ['write', 'EIO', 74], ['fsync', 'EIO', 74],
-    ['open', 'EROFS', 73], ['open', 'ENOSPC', 74], ['open', 'EACCES', 77]) {
-	my ($call, $errno, $code) = @$_;
-	subtest "step 1: $errno on a data file ($call)" => sub {
-		my @r = struck("path=/.sluice-;$call:1:$errno");
-		is $r[2]{exit}, $code;
-		like $r[2]{err}, qr/^jsonl-sink: .*streams\/T\/day=.*: ${\POSIX::strerror(POSIX->can($errno)->())}$/m;
-		nothing_happened(@r);
-	};
-}
-
-for (['ENOSPC', 74], ['EDQUOT', 74], ['EROFS', 73], ['EACCES', 77]) {
-	my ($errno, $code) = @$_;
-	subtest "step 1: $errno on a new directory" => sub {
-		my @r = struck("path=day=02;mkdir:1:$errno");
-		is $r[2]{exit}, $code;
-		like $r[2]{err}, qr/day=02.*${\POSIX::strerror(POSIX->can($errno)->())}/;
-		nothing_happened(@r);
-	};
-}
-
-subtest 'step 1: a directory that cannot be made durable' => sub {
-	my @r = struck('path=day=02;fsync:2:EIO');
-	is $r[2]{exit}, 74;
-	nothing_happened(@r);
-};
-
-subtest 'step 2: a lock that cannot be had' => sub {
-	my @r = struck('path=/lock;flock:2:ENOLCK');
-	isnt $r[2]{exit}, 0;
-	nothing_happened(@r);
-};
-
-subtest 'step 3: a writer whose positions another has moved is fenced with 75 and stores nothing' => sub {
-	my $lake = new_lake();
-	my @writer = map { pipe my $in, my $to or die; $to->autoflush(1);
-	    { to => $to, run => spawn('jsonl-sink', '-a', '-i', '0.01', $lake, { stdin => $in }) } } 1 .. 2;
-	my $acked = sub { slurp($writer[0]{run}{out}) =~ /"partition":1,"offset":$_[0]\b/ };
-	my $give = sub { my ($i, @records) = @_; print { $writer[$i]{to} } map { $_->{stream} } @records };
-
-	wait_until(60, 'both are there', sub { 2 == grep { m{/writers/} } all_files($lake) });
-	$give->(0, records(0, 4));
-	wait_until(60, 'the first has committed', sub { $acked->(4) });
-	$give->(1, records(0, 8));
-	my $r = finish($writer[1]{run}, 60);
-	is $r->{exit}, 75;
-	like $r->{err}, qr{^jsonl-sink: .*T/0: another writer}m;
-	is $r->{out}, '', 'nothing acknowledged';
-	$give->(0, records(4, 8));
-	wait_until(60, 'the first goes on', sub { $acked->(8) });
-	close $writer[0]{to};
-	is finish($writer[0]{run}, 60)->{exit}, 0, 'the first ends well';
-	my $problems = [];
-	compare($lake, $problems, records(0, 8));
-	ok !@$problems, 'each record once' or diag join "\n", @$problems;
-	is join(' ', left_behind($lake)), '', 'nothing left behind';
-};
-
-for (['write:1:ENOSPC', 'no room'], ['write:1:EDQUOT', 'over quota'],
-    ['write:1:short;write:2:ENOSPC', 'half a line'], ['fdatasync:2:EIO', 'not durable']) {
-	my ($fault, $what) = @$_;
-	subtest "step 4: a line that fails is taken back: $what" => sub {
-		my @r = struck("path=.sluice/journal;$fault");
-		is $r[2]{exit}, 74;
-		like $r[2]{err}, qr{\.sluice/journal};
-		ok !-e "$r[0]/.sluice/failed";
-		nothing_happened(@r);
-	};
-}
-
-for ('fdatasync:2:EIO;ftruncate:1:EIO', 'write:1:short;write:2:ENOSPC;ftruncate:1:EIO',
-    'fdatasync:2:EIO;fsync:1+:EIO') {
-	my $fault = $_;
-	subtest "step 4: a line that cannot be taken back stops all writers until --repair ($fault)" => sub {
-		my ($lake, $o, $r) = struck("path=.sluice/journal;$fault");
-		is $r->{exit}, 74;
-		is $r->{out}, '', 'nothing acknowledged';
-		ok -e "$lake/.sluice/failed";
-		my $q = run('jsonl-sink', '-Q', $lake);
-		is $q->{exit}, 0, 'positions can be asked for';
-		healed($lake, $o); # runs into the refusal, repairs, runs again
-	};
-}
-
-# The renames of a commit come after those with which opening the lake made sure of the last one.
-my @renames = grep { $_->{step} eq '5, the renames' } steps($situations[1]);
-
-for ("$renames[0]{n}:EIO", "$renames[1]{n}:EIO", "$renames[0]{n}+:ENOSPC") {
-	my $fault = "$renames[0]{name}:$_";
-	subtest "step 5: the commit stands when a rename fails, and the next writer finishes it ($fault)" => sub {
-		my ($lake, $o, $r) = struck($fault);
-		is $r->{exit}, 74;
-		is $r->{out}, '', 'not acknowledged';
-		my @temps = grep { /day=/ } left_behind($lake);
-		ok @temps > 0, 'what the line names is still there';
-		is run('jsonl-sink', '-q', $lake)->{exit}, 0, 'a writer with nothing to write';
-		my $problems = [];
-		compare($lake, $problems, @all);
-		ok !@$problems, 'made it all visible' or diag join "\n", @$problems;
-		healed($lake, $o);
-	};
-}
-
-subtest 'step 5: neither the temporary file nor the final one is there' => sub {
-	my ($lake, $o) = struck("$renames[0]{name}:$renames[0]{n}:kill-before");
-	my ($temp) = grep { /day=/ } left_behind($lake);
-	unlink "$lake/$temp" or die $!;
-	for (1, 2) {
-		my $r = sink($lake, $o);
-		is $r->{exit}, 65, 'refused';
-		like $r->{err}, qr/--repair/;
-	}
-	isnt run('jsonl-sink', '--check', $lake)->{exit}, 0, '--check says so';
-	is run('jsonl-sink', '--repair', $lake)->{exit}, 0, '--repair';
-	is sink($lake, $o)->{exit}, 0, 'and writers may go on';
-};
-
-subtest 'a kernel without openat2 and without RENAME_NOREPLACE' => sub {
-	for ('openat2:1+:ENOSYS', 'renameat2:1+:EINVAL', 'renameat2:1+:ENOSYS') {
-		my ($lake, $o, $r) = struck($_);
-		is $r->{exit}, 0, $_ or diag $r->{err};
-		healed($lake, $o);
-	}
-};
-
-subtest 'short writes and interrupted calls are no errors' => sub {
-	for ('write:1+:short', 'path=/.sluice-;write:1:EINTR', 'path=/lock;flock:1:EINTR') {
-		my ($lake, $o, $r) = struck($_);
-		is $r->{exit}, 0, $_ or diag $r->{err};
-		healed($lake, $o);
-	}
-};
-
-subtest 'the order that a power cut relies on' => sub {
-	my ($lake, $o, $r) = struck('');
-	my @calls = calls("$lake.log");
-	my @at = map { +{ %$_, path => $_->{path} =~ s/\Q$lake\E/LAKE/gr } } @calls;
-	my $first = sub { my ($re, $from) = @_; for my $i ($from // 0 .. $#at) {
-	    return $i if "$at[$i]{call} $at[$i]{path}" =~ $re } return undef };
-	my $line = $first->(qr{^write LAKE/\.sluice/journal$});
-	my $commit = $first->(qr{^fdatasync LAKE/\.sluice/journal$}, $line);
-	my @data = grep { "$at[$_]{call} $at[$_]{path}" =~ m{^write .*/\.sluice-[^/]*$} } 0 .. $#at;
-	my $rename = sub { $first->(qr{^rename\w* .*/$_[0]/00000002\.jsonl$}) }; # opening redoes those of 1
-
-	is $r->{exit}, 0;
-	ok defined $commit, 'the line, then its fdatasync';
-	ok $data[-1] < $line, 'data before the line';
-	for my $path (sort keys %{ { map { $at[$_]{path} => 1 } @data } }) {
-		my $at = $first->(qr{^fsync \Q$path\E$});
-		ok defined $at && $at < $line, "durable before: $path";
-	}
-	for my $path ('LAKE/streams/T/day=02', 'LAKE/streams/T', 'LAKE/streams', 'LAKE', $dir) {
-		my $at = $first->(qr{^fsync \Q$path\E$});
-		ok defined $at && $at < $line, "durable before: $path";
-	}
-	for my $day ('day=01', 'day=02') {
-		ok defined $rename->($day) && $rename->($day) > $commit, "its name after the commit: $day";
-		ok defined $first->(qr{^fsync LAKE/streams/T/$day$}, $rename->($day)), "and durable: $day";
-	}
-	my ($ack) = grep { $at[$_]{call} eq 'write' && $at[$_]{path} =~ m{/out$} } 0 .. $#at;
-	ok $ack > $first->(qr{^fsync LAKE/streams/T/day=02$}, $rename->('day=02')), 'and then acknowledged';
-};
+my $done = sum map { scalar @$_ } values %strikes;
+diag "$done faults of ", $done + @others;
 
 done_testing;
