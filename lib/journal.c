@@ -378,6 +378,33 @@ void journal_format(const struct journal_line *l, struct buf *to)
 	    crc32_bytes(0, to->data + start, to->len - start));
 }
 
+void journal_format_done(int64_t commit, struct buf *to)
+{
+	size_t start = to->len;
+
+	buf_addf(to, "{\"done\":%" PRId64, commit);
+	buf_addf(to, ",\"crc\":\"%08" PRIx32 "\"}\n",
+	    crc32_bytes(0, to->data + start, to->len - start));
+}
+
+int64_t journal_parse_done(struct span text)
+{
+	struct json_value v;
+	int64_t commit = 0;
+	struct span key;
+	bool escaped;
+	struct json j;
+
+	if (text.n == 0 || text.p[text.n - 1] != '\n' ||
+	    !crc_is_right((struct span){ text.p, text.n - 1 }))
+		return 0;
+	json_init(&j, text.p, text.n - 1);
+	if (json_enter(&j) < 0 || json_member(&j, &key, &escaped) <= 0 ||
+	    !json_key_is(key, escaped, "done") || json_value(&j, &v) < 0 || keep_int(&v, &commit))
+		return 0;
+	return commit > 0 ? commit : 0;
+}
+
 /* ---- a journal file ---- */
 
 void journal_reader_init(struct journal_reader *r, int fd, const char *name)

@@ -62,6 +62,10 @@ bool journal_each_name(struct span text, journal_name_fn *each, void *ctx);
 /* Appends the line with crc and newline. */
 void journal_format(const struct journal_line *l, struct buf *to);
 
+/* The line of .sluice/lock, with crc and newline: this commit and all before it were seen done. */
+void journal_format_done(int64_t commit, struct buf *to);
+int64_t journal_parse_done(struct span text); /* 0: that is no such line */
+
 /* Room for one more, zeroed; the caller fills it in. */
 struct journal_position *journal_add_position(struct journal_line *l);
 struct journal_file *journal_add_file(struct journal_line *l);

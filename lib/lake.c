@@ -86,16 +86,8 @@ static int open_journal(struct lake *l)
 		return 0;
 	fd = openat(l->dirfd, META_JOURNAL, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		int64_t rolled = lake_rolled(l->dir, l->dirfd);
-
-		if (rolled < 0)
+		if (lake_journal_missing(l->dir, l->dirfd, l->commit > l->known ? l->commit : l->known) < 0)
 			return -1;
-		if (rolled > 0 || l->journal_fd >= 0)
-			return fail(EXIT_DATA,
-			    "%s/" META_JOURNAL ": missing, though journal.%" PRId64
-			    " is there: restore it, or see "
-			    "sluice-lake(5); the lake is not empty",
-			    l->dir, rolled);
 		fd = openat(l->dirfd, META_JOURNAL,
 		    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
 	}
@@ -123,7 +115,7 @@ int lake_refresh(struct lake *l)
 		return -1;
 	while ((r = journal_next(&l->reader, &l->line, lake_in_place, &l->dirfd)) > 0)
 		apply(l, &l->line);
-	if (r < 0)
+	if (r < 0 || lake_check_end(&l->reader, l->commit, l->known) < 0)
 		return -1;
 	if (l->reader.torn) {
 		note("%s/" META_JOURNAL ": cut a torn line at byte %" PRId64, l->dir, l->reader.at);
@@ -234,13 +226,16 @@ int lake_enter(struct lake *l)
 
 	if (lock < 0)
 		return -1;
+	l->known = lake_get_done(lock);
 	if (faccessat(l->dirfd, META_FAILED, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		fail(EXIT_DATA,
 		    "%s/" META_FAILED ": an earlier commit could neither be written nor taken back: "
 		    "run jsonl-sink --repair",
 		    l->dir);
-	else if (lake_refresh(l) == 0 && finish_last(l) == 0)
+	else if (lake_refresh(l) == 0 && finish_last(l) == 0) {
+		lake_mark_done(lock, l->commit);
 		return lock;
+	}
 	close(lock);
 	return -1;
 }

@@ -150,8 +150,9 @@ static int draft_place(struct lake *l, struct draft *d, const struct lake_commit
 		return there <= 0
 		    ? there
 		    : fail(EXIT_CANTCREAT,
-			  "%s/%.*s: is there already but not in the journal: move it away", l->dir,
-			  (int)file.n, file.p);
+			  "%s/%.*s: is there already but not in the journal: see jsonl-sink --check; "
+			  "--repair moves it away",
+			  l->dir, (int)file.n, file.p);
 	}
 	if (c->exclusive) {
 		there = lake_has_files(l, (struct span){ in->path, strlen(in->path) });
@@ -366,6 +367,8 @@ int lake_commit(struct lake *l, const struct lake_commit *c, bool *stands)
 	if (lock < 0)
 		return -1;
 	r = commit_locked(l, c, stands);
+	if (r == 0)
+		lake_mark_done(lock, l->commit);
 	close(lock);
 	return r;
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -147,6 +148,72 @@ int lake_lock(const char *dir, int dirfd, int64_t timeout_ms)
 			pause.tv_nsec *= 2;
 	}
 	return fd;
+}
+
+/* ---- what was done ---- */
+
+int64_t lake_get_done(int lock)
+{
+	char text[100];
+	ssize_t n = pread(lock, text, sizeof(text), 0);
+
+	return n <= 0 ? 0 : journal_parse_done((struct span){ text, (size_t)n });
+}
+
+int64_t lake_done(int dirfd)
+{
+	int fd = openat(dirfd, META_LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int64_t done = fd < 0 ? 0 : lake_get_done(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* What a failure leaves here is an older number or none. */
+void lake_set_done(int lock, int64_t commit)
+{
+	struct buf text = BUF_INIT;
+	ssize_t n;
+
+	journal_format_done(commit, &text);
+	n = pwrite(lock, text.data, text.len, 0);
+	if (ftruncate(lock, n == (ssize_t)text.len ? n : 0) < 0)
+		note(META_LOCK ": %s", strerror(errno));
+	buf_release(&text);
+}
+
+void lake_mark_done(int lock, int64_t commit)
+{
+	if (commit > lake_get_done(lock))
+		lake_set_done(lock, commit);
+}
+
+int lake_journal_missing(const char *dir, int dirfd, int64_t done)
+{
+	int64_t rolled = lake_rolled(dir, dirfd);
+
+	if (rolled > 0)
+		return fail(EXIT_DATA,
+		    "%s/" META_JOURNAL ": missing, though journal.%" PRId64
+		    " is there: restore it, or see sluice-lake(5); the lake is not empty",
+		    dir, rolled);
+	if (rolled == 0 && done > 0)
+		return fail(EXIT_DATA,
+		    "%s/" META_JOURNAL ": missing, though commit %" PRId64
+		    " was done: restore it, or see sluice-lake(5); the lake is not empty",
+		    dir, done);
+	return (int)rolled;
+}
+
+int lake_check_end(const struct journal_reader *r, int64_t commit, int64_t done)
+{
+	if (commit >= done)
+		return 0;
+	return fail(EXIT_DATA,
+	    "%s: line %" PRId64 " (byte %" PRId64 "): damaged or missing, but commit %" PRId64
+	    " was done; see jsonl-sink --check and --repair",
+	    r->name, r->lines + 1, r->at, done);
 }
 
 /* ---- finishing a commit ---- */

@@ -64,4 +64,24 @@ char *lake_path(const char *dir, const char *file);
 /* Takes .sluice/lock; fd, or -1 with fail(): EXIT_TRYAGAIN after the timeout. */
 int lake_lock(const char *dir, int dirfd, int64_t timeout_ms);
 
+/*
+ * The last commit that somebody saw done, as .sluice/lock tells: a journal that ends before it has lost lines. Written
+ * when the line was durable and its files had their names, and never fsynced: a power loss may leave an older one
+ * (nothing is lost but this check), never a newer one. 0: not known.
+ */
+int64_t lake_done(int dirfd);
+/* The same for who has the lock, by its descriptor. */
+int64_t lake_get_done(int lock);
+void lake_mark_done(int lock, int64_t commit); /* never less than it was; best effort, as lake_set_done */
+void lake_set_done(int lock, int64_t commit);
+
+/*
+ * There is no journal: 0 when there never was one, else -1 with fail(EXIT_DATA), for the lake is not empty: an
+ * earlier journal is there, or a commit was done.
+ */
+int lake_journal_missing(const char *dir, int dirfd, int64_t done);
+
+/* The journal r was read to its end, to this commit: 0, or -1 with fail(EXIT_DATA) when a later one was done. */
+int lake_check_end(const struct journal_reader *r, int64_t commit, int64_t done);
+
 #endif

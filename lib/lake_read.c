@@ -21,6 +21,7 @@ struct walk {
 	int (*each)(void *ctx, const struct journal_line *line);
 	void *ctx;
 	struct buf *last;
+	int64_t done; /* lake_done(), looked up before the journal was opened */
 };
 
 /* Opens .sluice/NAME. -1: errno ENOENT, or fail(). */
@@ -60,6 +61,7 @@ static int walk_journal(const struct walk *w, int fd, const char *name, int dept
 	struct buf path = BUF_INIT;
 	struct journal_reader r;
 	struct journal_line line = { 0 };
+	int64_t commit = 0;
 	int more;
 
 	buf_addf(&path, "%s/" META "/%s", w->dir, name);
@@ -77,7 +79,10 @@ static int walk_journal(const struct walk *w, int fd, const char *name, int dept
 			more = -1;
 		if (more < 0)
 			break;
+		commit = line.commit;
 	}
+	if (more == 0 && depth == 0)
+		more = lake_check_end(&r, commit, w->done);
 	if (more == 0 && r.torn)
 		note("%s: a torn line at byte %" PRId64 " is ignored", r.name, r.at);
 	journal_reader_release(&r);
@@ -89,8 +94,7 @@ static int walk_journal(const struct walk *w, int fd, const char *name, int dept
 int lake_each_line(const char *dir, int dirfd,
     int (*each)(void *ctx, const struct journal_line *line), void *ctx, struct buf *last)
 {
-	struct walk w = { dir, dirfd, each, ctx, last };
-	int64_t rolled;
+	struct walk w = { dir, dirfd, each, ctx, last, lake_done(dirfd) };
 	int fd = open_journal(&w, "journal");
 
 	if (fd >= 0)
@@ -99,13 +103,7 @@ int lake_each_line(const char *dir, int dirfd,
 		return -1;
 	if (faccessat(dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	rolled = lake_rolled(dir, dirfd);
-	return rolled <= 0
-	    ? (int)rolled
-	    : fail(EXIT_DATA,
-		  "%s/" META_JOURNAL ": missing, though journal.%" PRId64
-		  " is there: restore it, or see sluice-lake(5); the lake is not empty",
-		  dir, rolled);
+	return lake_journal_missing(dir, dirfd, w.done);
 }
 
 /* ---- positions ---- */
@@ -132,9 +130,10 @@ static int read_position_line(void *ctx, const struct journal_line *line)
 /* Snapshots hold all positions, so the journals before this one need not be read. */
 static int read_positions_once(const char *dir, int dirfd, struct position_reader *r)
 {
-	struct walk w = { dir, dirfd, NULL, NULL, NULL };
+	struct walk w = { dir, dirfd, NULL, NULL, NULL, lake_done(dirfd) };
 	struct journal_reader reader;
 	struct journal_line line = { 0 };
+	int64_t commit = 0;
 	char *path;
 	int fd = open_journal(&w, "journal"), more;
 
@@ -144,8 +143,12 @@ static int read_positions_once(const char *dir, int dirfd, struct position_reade
 	path = lake_path(dir, META_JOURNAL);
 	journal_reader_init(&reader, fd, path);
 	free(path);
-	while ((more = journal_next(&reader, &line, lake_in_place, &dirfd)) > 0)
+	while ((more = journal_next(&reader, &line, lake_in_place, &dirfd)) > 0) {
 		read_position_line(r, &line);
+		commit = line.commit;
+	}
+	if (more == 0)
+		more = lake_check_end(&reader, commit, w.done);
 	journal_reader_release(&reader);
 	journal_line_release(&line);
 	close(fd);

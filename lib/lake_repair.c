@@ -23,6 +23,8 @@ struct repair {
 	const char *dir;
 	int dirfd;
 	int journal;
+	int64_t commit; /* the last that the journal has */
+	int64_t done;   /* the last that was seen done */
 	bool anything;
 };
 
@@ -149,9 +151,11 @@ static int undo_commit(struct repair *r, const struct tail *t, const struct jour
 			result = quarantine_span(r, f->file);
 	}
 	buf_release(&tmp);
-	return result < 0
-	    ? -1
-	    : cut(r, t->at, "a file of its commit is lost; its records are to be read again");
+	if (result < 0 ||
+	    cut(r, t->at, "a file of its commit is lost; its records are to be read again") < 0)
+		return -1;
+	r->commit--;
+	return 0;
 }
 
 /* 1: each file of the line is there under one of its names; 0: not; -1 with fail(). */
@@ -274,12 +278,15 @@ static int mend_journal(struct repair *r)
 		buf_clear(&t.text);
 		if (!line.snapshot)
 			buf_add_span(&t.text, line.raw);
+		r->commit = line.commit;
 		t.at = reader.at - (int64_t)line.raw.n - 1;
 	}
 	if (more < 0)
 		result = fail_code() == EXIT_DATA ? mend_rot(r, reader.at) : -1;
 	else
-		result = reader.torn ? cut(r, reader.at, "it is torn") : 0;
+		result = reader.torn
+		    ? cut(r, reader.at, r->commit < r->done ? "it is damaged" : "it is torn")
+		    : 0;
 	if (result == 0)
 		result = mend_last(r, &t);
 	journal_reader_release(&reader);
@@ -377,25 +384,29 @@ static int sweep_temp(void *ctx, const char *file)
 	return 0;
 }
 
-/* Under the lock: the journal, and whatever an earlier failure left. */
-static int mend_locked(struct repair *r)
+/* Lines that the end of the journal has lost: their files become unknown ones, to be moved away with the others. */
+static void admit_loss(struct repair *r, int lock)
 {
-	int64_t rolled;
+	if (r->done <= r->commit)
+		return;
+	say("%s/" META_JOURNAL ": ends with commit %" PRId64 " though %" PRId64
+	    " was done: what lies between is to be read again",
+	    r->dir, r->commit, r->done);
+	lake_set_done(lock, r->commit);
+	r->anything = true;
+}
 
+/* Under the lock: the journal, and whatever an earlier failure left. */
+static int mend_locked(struct repair *r, int lock)
+{
+	r->done = lake_get_done(lock);
 	r->journal = openat(r->dirfd, META_JOURNAL, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (r->journal < 0 && errno != ENOENT)
-		return fail_errno(0, "%s/" META_JOURNAL, r->dir);
-	if (r->journal < 0) {
-		rolled = lake_rolled(r->dir, r->dirfd);
-		if (rolled <= 0) /* 0: a lake that never had a commit */
-			return (int)rolled;
-		return fail(EXIT_DATA,
-		    "%s/" META_JOURNAL ": missing, and journal.%" PRId64
-		    " is not the whole of it: restore it from a backup",
-		    r->dir, rolled);
-	}
+	if (r->journal < 0)
+		return errno == ENOENT ? lake_journal_missing(r->dir, r->dirfd, r->done)
+				       : fail_errno(0, "%s/" META_JOURNAL, r->dir);
 	if (mend_journal(r) < 0)
 		return -1;
+	admit_loss(r, lock);
 	if (unlinkat(r->dirfd, META_FAILED, 0) == 0) {
 		say("%s/" META_FAILED ": removed", r->dir);
 		r->anything = true;
@@ -419,7 +430,7 @@ int lake_repair(const char *dir)
 	}
 	lock = lake_lock(dir, r.dirfd, LAKE_LOCK_TIMEOUT);
 	if (lock >= 0) {
-		result = mend_locked(&r);
+		result = mend_locked(&r, lock);
 		close(lock);
 	}
 	/* Opening it as a writer sweeps what the dead have left. */

@@ -45,6 +45,7 @@ struct lake {
 	struct buf last; /* the text of the last commit; empty: a snapshot is the last line */
 	int64_t done;    /* the last commit that this writer has seen done */
 	int64_t commit;  /* the last commit in the journal */
+	int64_t known;   /* the last commit that somebody saw done, when the lock was taken */
 	struct lake_name *names;
 
 	char id[LAKE_WRITER_ID + 1];

@@ -447,6 +447,30 @@ static void zeros_at_the_end_are_torn(void **state)
 	buf_release(&b);
 }
 
+/* ---- what was done ---- */
+
+static void the_note_of_what_was_done_is_whole_or_none(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	journal_format_done(INT64_MAX - 1, &b);
+	assert_true(journal_parse_done(buf_span(&b)) == INT64_MAX - 1);
+	for (size_t n = 0; n < b.len; n++)
+		assert_int_equal(journal_parse_done((struct span){ b.data, n }), 0);
+	for (size_t i = 0; i < b.len * 8; i++) {
+		b.data[i / 8] ^= (char)(1 << i % 8);
+		assert_int_equal(journal_parse_done(buf_span(&b)), 0);
+		b.data[i / 8] ^= (char)(1 << i % 8);
+	}
+	buf_clear(&b);
+	journal_format_done(-3, &b);
+	assert_int_equal(journal_parse_done(buf_span(&b)), 0);
+	buf_clear(&b);
+	add_commit(&b, 12, "append", true);
+	assert_int_equal(journal_parse_done(buf_span(&b)), 0);
+	buf_release(&b);
+}
+
 /* ---- reading ---- */
 
 static void a_reader_goes_on_with_what_is_appended(void **state)
@@ -555,6 +579,7 @@ int main(void)
 		cmocka_unit_test(a_line_cut_before_its_files_were_renamed_is_torn),
 		cmocka_unit_test(a_line_cut_after_its_files_were_renamed_is_rot),
 		cmocka_unit_test(zeros_at_the_end_are_torn),
+		cmocka_unit_test(the_note_of_what_was_done_is_whole_or_none),
 		cmocka_unit_test(a_reader_goes_on_with_what_is_appended),
 		cmocka_unit_test(a_line_that_was_finished_meanwhile_is_read),
 		cmocka_unit_test(lines_longer_than_a_block_are_read),

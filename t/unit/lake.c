@@ -678,6 +678,109 @@ static void a_last_line_that_was_done_and_lost_its_crc_is_rot(void **state)
 	assert_clean();
 }
 
+/* Why a read of the positions fails; "": it does not. */
+static const char *reading_fails(void)
+{
+	struct positions ps;
+	int r;
+
+	positions_init(&ps, (struct positions_rules){ 0 });
+	r = lake_read_positions(dir, "append", &ps);
+	positions_release(&ps);
+	if (r == 0)
+		return "";
+	assert_int_equal(fail_code(), EXIT_DATA);
+	return fail_message();
+}
+
+/* Whatever byte it is, the names of its files too, or if it has no files that could tell. */
+static void no_bit_of_a_last_line_that_was_done_rots_unnoticed(void **state)
+{
+	for (int files = 0; files < 2; files++) {
+		struct lake *l = opened();
+		struct stat first, st;
+		bool stands;
+		size_t n;
+		char *text;
+
+		commit(l, "a", 5);
+		assert_int_equal(stat(at(".sluice/journal"), &first), 0);
+		if (files)
+			commit(l, "a", 9);
+		else
+			assert_int_equal(commit_files(l, "append", 9, NULL, 0, &stands), 0);
+		lake_close(l);
+		text = read_file(at(".sluice/journal"), &n);
+		for (size_t i = (size_t)first.st_size; i < n; i++) {
+			text[i] ^= (char)(1 << i % 8);
+			spew(at(".sluice/journal"), (struct span){ text, n });
+			if (open_with(0) || fail_code() != EXIT_DATA || !strstr(fail_message(), "damaged"))
+				fail_msg("%d files, byte %zu: %s", files, i, fail_message());
+			if (i % 50 == 0)
+				assert_non_null(strstr(reading_fails(), "damaged"));
+			text[i] ^= (char)(1 << i % 8);
+		}
+		assert_int_equal(stat(at(".sluice/journal"), &st), 0);
+		assert_int_equal(st.st_size, n);
+		free(text);
+		assert_int_equal(lake_repair(dir), 0);
+		assert_int_equal(position_of("append"), 5);
+		assert_int_equal(teardown(NULL) | setup(NULL), 0);
+	}
+}
+
+static void lines_that_the_end_of_the_journal_has_lost_are_missed(void **state)
+{
+	struct lake *l = opened();
+	struct lake_check check;
+	struct stat first;
+
+	commit(l, "a", 5);
+	assert_int_equal(stat(at(".sluice/journal"), &first), 0);
+	commit(l, "a", 9);
+	commit(l, "b", 12);
+	assert_int_equal(truncate(at(".sluice/journal"), first.st_size), 0);
+	lake_close(l);
+	assert_open_fails(EXIT_DATA, "commit 3 was done");
+	assert_non_null(strstr(reading_fails(), "commit 3 was done"));
+	assert_int_equal(lake_check(dir, &check), -1);
+	assert_int_equal(lake_repair(dir), 0);
+	assert_clean();
+	assert_int_equal(count(".sluice/damaged/*00000002*"), 1);
+	assert_int_equal(count(".sluice/damaged/*00000003*"), 1);
+	l = opened();
+	assert_int_equal(position_in(l, "append"), 5);
+	commit(l, "a", 9); /* the number and the names are free again */
+	lake_close(l);
+	assert_clean();
+	unlink(at(".sluice/journal"));
+	assert_open_fails(EXIT_DATA, "missing, though commit 2 was done");
+	assert_non_null(strstr(reading_fails(), "commit 2 was done"));
+	assert_int_equal(lake_repair(dir), -1);
+	assert_false(there(at(".sluice/journal")));
+}
+
+/* It is never fsynced: a power loss may leave an older one, none, or bytes of both. */
+static void a_lost_note_of_what_was_done_stops_nobody(void **state)
+{
+	static const struct span left[] = { SPAN(""), SPAN("\0\0\0\0"), SPAN("{\"done\":9,\"crc\":\"00000000\"}\n"),
+		SPAN("{\"done\":1,\"crc\":\"b1d0b5c9\"}"), SPAN("{\"commit\":7") };
+	struct lake *l = opened();
+
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		commit(l, "a", (int64_t)i + 1);
+		spew(at(".sluice/lock"), left[i]);
+		lake_close(l);
+		assert_clean();
+		l = opened(); /* notes it anew */
+		assert_int_equal(position_in(l, "append"), (int64_t)i + 1);
+		assert_true(count(".sluice/lock") == 1);
+	}
+	lake_close(l);
+	assert_int_equal(truncate(at(".sluice/journal"), 0), 0);
+	assert_open_fails(EXIT_DATA, "commit 5 was done");
+}
+
 static void failed_stops_writers_only(void **state)
 {
 	struct lake *l = opened();
@@ -997,6 +1100,9 @@ int main(void)
 		TEST(removals_are_redone),
 		TEST(a_snapshot_that_was_not_renamed_is),
 		TEST(a_torn_line_is_ignored_and_cut),
+		TEST(no_bit_of_a_last_line_that_was_done_rots_unnoticed),
+		TEST(lines_that_the_end_of_the_journal_has_lost_are_missed),
+		TEST(a_lost_note_of_what_was_done_stops_nobody),
 		TEST(a_last_line_that_was_done_and_lost_its_crc_is_rot),
 		TEST(failed_stops_writers_only),
 		TEST(a_journal_that_is_gone_is_no_empty_lake),
