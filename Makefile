@@ -1,6 +1,7 @@
-# sluice: make | check | bench | demo | install | uninstall | lint | format | completions | fuzz | coverage | deps | clean
+# sluice: make | check | soak | bench | demo | install | uninstall | lint | format | completions | fuzz | coverage | deps | clean
 #
 #	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
+#	make soak [KILLS=10000]                              kill -9 so often; goes on where it was stopped (build/soak)
 #	make demo [BROKER=host:9092]                         the whole pipeline in a minute
 #	make V=1                                             shows the commands
 include config.mk
@@ -100,6 +101,11 @@ check: deps-test
 
 T = $(sort $(wildcard t/*.t))
 
+# t/soak tells what else can be said to it.
+soak: deps-test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
+	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_REQUIRE_KAFKA=1 KILLS=$(KILLS) t/soak
+
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
 	$(Q)SLUICE_BUILD=$(BUILD) t/lib/with-kafka t/perf/bench
@@ -195,5 +201,5 @@ clean:
 
 FORCE:
 
-.PHONY: all tests unit check bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
+.PHONY: all tests unit check soak bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
 	$(LINTS) deps deps-build deps-demo deps-test deps-lint deps-fuzz

@@ -3,14 +3,18 @@ package Sluice::Kills;
 # Sluice::Kills: pipelines whose processes can be killed one by one, and a reader that looks on.
 #
 #	my $p = Sluice::Kills->start([ 'kread', '-t', $t ], [ 'partition' ], [ 'jsonl-sink', $lake ]);
-#	$p->kill9('partition');  or 'all'    1: it was alive
+#	$p->kill9('partition');  or 'all'    how many of them were alive
 #	$p->wait(60);                        all have ended: { kread => 0, partition => 137, .. }
-#	$p->running; $p->err('kread');
+#	$p->running; $p->err('kread'); $p->out  the file with what the last one printed
 #
-#	my $r = Sluice::Kills::Reader->new; $r->ask('verify', $lake, @files) as t/lib/kills-reader describes
+# A hash at the end of start() may say: in => FILE (stdin of the first; '-' is a pipe that stays open and
+# empty), env => {..} (of the last), dir => where the files of the run are kept.
+#
+#	my $r = Sluice::Kills::Reader->new; $r->ask(verify => lake => $lake, ..) as t/lib/kills-reader describes
 
 use strict;
 use warnings;
+use File::Temp ();
 use POSIX ();
 use Sluice;
 use Time::HiRes qw(sleep time);
@@ -18,10 +22,16 @@ use Time::HiRes qw(sleep time);
 sub start
 {
 	my ($class, @commands) = @_;
-	my $p = bless { dir => tempdir(), names => [ map { $_->[0] } @commands ], status => {} }, $class;
+	my $o = ref $commands[-1] eq 'HASH' ? pop @commands : {};
+	my $p = bless { dir => File::Temp->newdir('sluice-run-XXXXXX', DIR => $o->{dir} // '/tmp'),
+		names => [ map { $_->[0] } @commands ], commands => \@commands, env => $o->{env}, status => {} }, $class;
 	my $in;
 
-	open $in, '<', '/dev/null' or die $!;
+	if (($o->{in} // '') eq '-') {
+		pipe $in, $p->{hold} or die "pipe: $!";
+	} else {
+		open $in, '<', $o->{in} // '/dev/null' or die "$o->{in}: $!";
+	}
 	for my $i (0 .. $#commands) {
 		my ($next, $out);
 		pipe $next, $out or die "pipe: $!" if $i < $#commands;
@@ -38,10 +48,15 @@ sub spawn_one
 	my $pid = fork // die "fork: $!";
 
 	return $pid if $pid;
+	$SIG{$_} = 'DEFAULT' for qw(INT TERM);
 	close $next if $next;
+	close $p->{hold} if $p->{hold};
 	open STDIN, '<&', $in;
-	$out ? open STDOUT, '>&', $out : open STDOUT, '>', "$p->{dir}/out";
+	$out ? open STDOUT, '>&', $out : open STDOUT, '>', $p->out;
 	open STDERR, '>', "$p->{dir}/$name.err";
+	if (!$out) {
+		$ENV{$_} = $p->{env}{$_} for grep { defined $p->{env}{$_} } keys %{ $p->{env} // {} };
+	}
 	exec { $name } @$command or POSIX::_exit(127);
 }
 
@@ -49,7 +64,7 @@ sub spawn_one
 sub reap
 {
 	my ($p) = @_;
-	for my $name (grep { !exists $p->{status}{$_} } @{ $p->{names} }) {
+	for my $name (grep { !exists $p->{status}{$_} } keys %{ $p->{pid} }) { # start() may have been cut short
 		next if waitpid($p->{pid}{$name}, POSIX::WNOHANG()) == 0;
 		$p->{status}{$name} = $? & 127 ? 128 + ($? & 127) : $? >> 8;
 	}
@@ -59,7 +74,7 @@ sub running
 {
 	my ($p) = @_;
 	$p->reap;
-	return grep { !exists $p->{status}{$_} } @{ $p->{names} };
+	return grep { exists $p->{pid}{$_} && !exists $p->{status}{$_} } @{ $p->{names} };
 }
 
 sub kill9
@@ -73,16 +88,20 @@ sub wait
 {
 	my ($p, $timeout) = @_;
 	my $deadline = time + $timeout;
+	my $nap = 0.0005;
 
 	while ($p->running) {
 		if (time > $deadline) {
-			Test::More::diag('hangs: ', join ' ', $p->running);
+			$p->{hung} = join ' ', $p->running;
 			$p->kill9('all');
 		}
-		sleep 0.003;
+		sleep $nap;
+		$nap *= 1.3 if $nap < 0.005;
 	}
 	return $p->{status};
 }
+
+sub out { return "$_[0]{dir}/out" }
 
 # Killed before it even began, a process has no stderr.
 sub err
@@ -91,11 +110,21 @@ sub err
 	return -e "$p->{dir}/$name.err" ? slurp("$p->{dir}/$name.err") : '';
 }
 
+# The command line, how each process ended, what they said: for whoever looks into a failure.
+sub story
+{
+	my ($p) = @_;
+	my $env = join '', map { "$_='$p->{env}{$_}' " } grep { defined $p->{env}{$_} } sort keys %{ $p->{env} // {} };
+	return join "\n", $env . join(' | ', map { join ' ', @$_ } @{ $p->{commands} }),
+	    join(', ', map { "$_: " . ($p->{status}{$_} // 'runs') } @{ $p->{names} }), map { $p->err($_) } @{ $p->{names} };
+}
+
 sub DESTROY
 {
 	my ($p) = @_;
-	local $?;
-	$p->wait(0) if $p->running;
+	local ($?, $!);
+	$p->kill9('all');
+	$p->wait(5);
 }
 
 package Sluice::Kills::Reader;
@@ -115,6 +144,7 @@ sub new
 
 	if (!$pid) {
 		close $_ for $to, $from;
+		$SIG{INT} = 'IGNORE'; # it ends when we do
 		open STDIN, '<&', $in;
 		open STDOUT, '>&', $out;
 		exec $python, "$Sluice::LIB/kills-reader" or POSIX::_exit(127);
@@ -125,8 +155,8 @@ sub new
 
 sub ask
 {
-	my ($r, @command) = @_;
-	print { $r->{to} } join("\t", @command), "\n";
+	my ($r, $op, %args) = @_;
+	print { $r->{to} } to_json({ %args, op => $op }), "\n";
 	return json(readline($r->{from}) // die "the reader died\n");
 }
 
