@@ -86,7 +86,8 @@ static int open_journal(struct lake *l)
 		return 0;
 	fd = openat(l->dirfd, META_JOURNAL, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		if (lake_journal_missing(l->dir, l->dirfd, l->commit > l->known ? l->commit : l->known) < 0)
+		if (lake_journal_missing(l->dir, l->dirfd,
+			l->commit > l->known ? l->commit : l->known) < 0)
 			return -1;
 		fd = openat(l->dirfd, META_JOURNAL,
 		    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);

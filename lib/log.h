@@ -9,6 +9,7 @@
 #define SLUICE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* sysexits(3) where it has a fitting code; each man page lists the ones its tool uses. */
 enum exit_code {
@@ -49,5 +50,11 @@ void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* print
 void error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints always */
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* prints when verbose */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* the summary: unless quiet */
+
+/* For messages: "%d record%s", n, plural(n). */
+static inline const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
 
 #endif

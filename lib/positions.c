@@ -129,7 +129,7 @@ static int begin_partition(struct positions *ps, struct position *p, int64_t off
 		p->stored = false;
 		p->last_offset = p->last_ts = -1;
 	}
-	p->met = true;
+	p->met = p->named = true;
 	return 0;
 }
 
@@ -163,6 +163,7 @@ enum position_verdict positions_record(struct positions *ps, const struct line *
 		    "nothing since the last commit was stored",
 		    p->topic, p->partition, l->offset, p->seen);
 	p->seen = l->offset;
+	p->named = true;
 	if (p->proving >= 0 && prove(ps, p, l->offset, ts) < 0)
 		return POSITION_FAIL;
 	if (p->stored && l->offset < p->next) {
@@ -202,6 +203,7 @@ static int position_mark(struct positions *ps, const struct line *l)
 	if (l->offset - 1 > p->seen)
 		p->seen = l->offset - 1;
 	p->final = l->offset;
+	p->named = true;
 	if (p->proving >= 0 && prove(ps, p, l->offset - 1, INT64_MIN) < 0)
 		return -1;
 	if (ps->rules.no_skip)
@@ -276,16 +278,37 @@ static int by_place(const void *a, const void *b)
 	return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
 }
 
-size_t positions_moved(const struct positions *ps, struct position ***list)
+static bool is_moved(const struct position *p)
+{
+	return p->moved;
+}
+
+static bool is_named(const struct position *p)
+{
+	return p->named && p->stored;
+}
+
+static size_t list_of(const struct positions *ps, bool (*wanted)(const struct position *),
+    struct position ***list)
 {
 	size_t n = 0;
 
 	*list = xcalloc(ps->count, sizeof(**list));
 	for (size_t i = 0; i < ps->count; i++)
-		if (ps->item[i]->moved)
+		if (wanted(ps->item[i]))
 			(*list)[n++] = ps->item[i];
 	qsort(*list, n, sizeof(**list), by_place);
 	return n;
+}
+
+size_t positions_moved(const struct positions *ps, struct position ***list)
+{
+	return list_of(ps, is_moved, list);
+}
+
+size_t positions_named(const struct positions *ps, struct position ***list)
+{
+	return list_of(ps, is_named, list);
 }
 
 void positions_begin(struct positions *ps)
@@ -293,6 +316,7 @@ void positions_begin(struct positions *ps)
 	for (size_t i = 0; i < ps->count; i++) {
 		struct position *p = ps->item[i];
 
+		p->named = false;
 		if (!p->moved)
 			continue;
 		p->from_stored = p->stored;

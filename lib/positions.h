@@ -33,6 +33,7 @@ struct position {
 	bool from_stored;
 	int64_t from_next;
 	bool moved; /* to be written by the next commit */
+	bool named; /* a line of this window named it: to be acknowledged with it */
 
 	/* Of this run. */
 	bool met;        /* a start mark or a record named it */
@@ -107,6 +108,12 @@ int positions_end(struct positions *ps, bool stopped);
  */
 size_t positions_moved(const struct positions *ps, struct position ***list);
 void positions_begin(struct positions *ps);
+
+/*
+ * What to acknowledge when that commit is durable, before positions_begin: also what was stored before, of which
+ * lines came once more. As positions_moved.
+ */
+size_t positions_named(const struct positions *ps, struct position ***list);
 
 /* Appends a position mark for each entry, as -a and -Q print them. */
 void positions_print(struct position *const *list, size_t count, struct buf *to);

@@ -25,6 +25,7 @@ struct sink {
 	struct writer *acks;
 	struct sink_counts counts;
 	struct buf path, key; /* scratch */
+	uint64_t rejects;     /* in the spool */
 	int64_t oldest_ms;    /* when the oldest uncommitted line came, clock_mono_ms(); -1: none */
 	bool discard;         /* nothing uncommitted may be kept */
 	char *skipped[SKIPPED_PATHS];
@@ -89,11 +90,17 @@ struct sink_counts sink_counts(const struct sink *s)
 
 /* ---- commit ---- */
 
-static int acknowledge(struct sink *s, struct position *const *moved, size_t count)
+/* After a commit, or when there was nothing to commit: what is stored already is as durable. */
+static int acknowledge(struct sink *s)
 {
+	struct position **named;
+	size_t n;
+
 	if (!s->o.acks)
 		return 0;
-	positions_print(moved, count, &s->acks->buf);
+	n = positions_named(&s->positions, &named);
+	positions_print(named, n, &s->acks->buf);
+	free(named);
 	return writer_flush(s->acks);
 }
 
@@ -117,17 +124,19 @@ static int commit(struct sink *s)
 		if (r == 0) {
 			s->counts.commits++;
 			s->counts.files += c.add_count;
-			s->counts.stored += (uint64_t)spool_records(s->spool);
+			s->counts.stored += (uint64_t)spool_records(s->spool) - s->rejects;
+			s->counts.rejected += s->rejects;
 			for (size_t i = 0; i < c.add_count; i++)
 				s->counts.bytes += add[i].bytes;
 		}
 	}
 	if (r == 0)
-		r = acknowledge(s, moved, c.position_count);
+		r = acknowledge(s);
 	if (r < 0) /* nobody hears of what comes now: sink_abort must not go on */
 		s->discard = true;
 	positions_begin(&s->positions);
 	spool_reset(s->spool);
+	s->rejects = 0;
 	free(moved);
 	free(add);
 	return r;
@@ -148,7 +157,7 @@ int sink_tick(struct sink *s)
 	return due >= 0 && clock_mono_ms() >= due ? commit(s) : 0;
 }
 
-/* Something came that a commit would make durable. */
+/* Something came that a commit would make durable, or acknowledge. */
 static void uncommitted(struct sink *s)
 {
 	if (s->oldest_ms < 0)
@@ -335,7 +344,7 @@ static int keep_reject(struct sink *s, const struct line *l, struct span text, c
 	f->file.snapshot = false; /* rejects of other pipelines stay */
 	before = f->raw.len;
 	format_reject(l, text, why, &f->raw);
-	s->counts.rejected++;
+	s->rejects++;
 	uncommitted(s);
 	if (spool_added(s->spool, f, f->raw.len - before, time_of(l)) < 0) {
 		s->discard = true;
@@ -422,6 +431,8 @@ static int take(struct sink *s, const struct line *l, struct span text, uint64_t
 		}
 		if (verdict == POSITION_SKIP) {
 			remember_skipped(s, path);
+			if (s->o.acks)
+				uncommitted(s);
 			return 0;
 		}
 	}
@@ -494,6 +505,11 @@ int sink_end(struct sink *s, bool stopped)
 {
 	bool trusted = s->positions.marks ? s->positions.ended : s->o.trust_eof && !stopped;
 
+	if (stopped && !positions_may_commit(&s->positions)) {
+		warn("stopped before --recreated was proven right: nothing was stored");
+		s->discard = true;
+		return 0;
+	}
 	if (positions_end(&s->positions, stopped) < 0) {
 		s->discard = true;
 		return -1;

@@ -36,7 +36,7 @@ struct sink_options {
 	int64_t roll_bytes;  /* 0: the lake's default */
 };
 
-struct sink_counts {
+struct sink_counts { /* stored: without the rejects; in and skipped: as they came, the others: as committed */
 	uint64_t in, stored, skipped, ignored, rejected, files, commits;
 	int64_t bytes; /* stored, as written */
 };

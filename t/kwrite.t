@@ -60,7 +60,7 @@ subtest 'the key of a bare object is one of its fields' => sub {
 END
 	my $r = run('kwrite', '-t', $t, '-k', 'id', { stdin => $input });
 	is $r->{exit}, 0;
-	like $r->{err}, qr/^kwrite: 2 objects without id were written without key$/m;
+	like $r->{err}, qr/^kwrite: 2 objects without id got no key$/m;
 	is kwrite($input, '-t', $t, '-k', '.user.id')->{exit}, 0;
 	is_deeply [ map { $_->{key} && decode_base64($_->{key}) } rows_of($t) ],
 	    [ 'U1', 'é"', '', undef, undef, 'a', '12.50', '{"x": 1}', undef, 'true' ];
@@ -402,7 +402,7 @@ subtest 'a broker that does not come back: 69, and how many are not acknowledged
 	print $to "{}\n{}\n";
 	my $r = finish($p, 30);
 	is $r->{exit}, 69, 'also while the input stays open';
-	like $r->{err}, qr/2 records were not acknowledged/;
+	like $r->{err}, qr/2 records not acknowledged/;
 	close $to;
 };
 

@@ -648,12 +648,12 @@ for (['TERM', 0], ['INT', 130]) {
 		is $r->{exit}, $exit;
 		like $out, qr/\}\n\z/;
 		unlike $out, qr/"end"/;
-		like $r->{err}, qr/^lakecat: \d+ records from 1 files of 1 commits, .*\n\z/;
+		like $r->{err}, qr/^lakecat: \d+ records from 1 file of 1 commit, .*\n\z/;
 	};
 }
 
 subtest 'the summary' => sub {
-	like run('lakecat', $many)->{err}, qr/^lakecat: 20001 records from 1 files of 1 commits, [\d.]+ MB, .*\n\z/;
+	like run('lakecat', $many)->{err}, qr/^lakecat: 20001 records from 1 file of 1 commit, [\d.]+ MB, .*\n\z/;
 };
 
 done_testing();

@@ -152,8 +152,9 @@ static int check(void)
 	if (r < 0 && c.commits == 0)
 		return (int)report();
 	progress_figures(&p, (uint64_t)c.records, (uint64_t)c.bytes, figures, sizeof(figures));
-	say("%" PRId64 " commits, %" PRId64 " files, %" PRId64 " records verified; %s", c.commits,
-	    c.files, c.records, figures);
+	say("%" PRId64 " commit%s, %" PRId64 " file%s, %" PRId64 " record%s verified; %s", c.commits,
+	    plural((uint64_t)c.commits), c.files, plural((uint64_t)c.files), c.records,
+	    plural((uint64_t)c.records), figures);
 	return r < 0 ? (int)report() : EXIT_DONE;
 }
 
@@ -194,9 +195,10 @@ static void summary(const struct sink *s, const struct progress *p)
 	char figures[128];
 
 	progress_figures(p, c.in, (uint64_t)c.bytes, figures, sizeof(figures));
-	say("%" PRIu64 " records in, %" PRIu64 " stored, %" PRIu64 " skipped, %" PRIu64
-	    " rejected; %" PRIu64 " files in %" PRIu64 " commits; %s",
-	    c.in, c.stored, c.skipped + c.ignored, c.rejected, c.files, c.commits, figures);
+	say("%" PRIu64 " record%s in, %" PRIu64 " stored, %" PRIu64 " skipped, %" PRIu64
+	    " rejected; %" PRIu64 " file%s in %" PRIu64 " commit%s; %s",
+	    c.in, plural(c.in), c.stored, c.skipped + c.ignored, c.rejected, c.files, plural(c.files),
+	    c.commits, plural(c.commits), figures);
 }
 
 static int run(void)

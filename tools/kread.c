@@ -246,7 +246,7 @@ static void summary(const struct run *r)
 	char figures[100];
 
 	progress_figures(&r->progress, (uint64_t)r->records, bytes_out(r), figures, sizeof(figures));
-	say("%" PRId64 " record%s, %s", r->records, r->records == 1 ? "" : "s", figures);
+	say("%" PRId64 " record%s, %s", r->records, plural((uint64_t)r->records), figures);
 }
 
 /* What was delivered goes out before a failure is told: it is good. */

@@ -217,20 +217,23 @@ static void take_inputs(struct run *run)
 static void summary(const struct run *run)
 {
 	const struct producer *p = &run->producer;
+	uint64_t lost = producer_pending(p) + p->failed;
 	char figures[200];
 
 	progress_figures(&run->progress, p->acknowledged, p->bytes, figures, sizeof(figures));
 	if (rules.undated > 0)
-		warn("%" PRIu64 " records of time 0 were written with the present time", rules.undated);
+		warn("%" PRIu64 " record%s of time 0 got the present time", rules.undated,
+		    plural(rules.undated));
 	if (rules.keyless > 0)
-		warn("%" PRIu64 " objects without %s were written without key", rules.keyless,
-		    key_field);
+		warn("%" PRIu64 " object%s without %s got no key", rules.keyless,
+		    plural(rules.keyless), key_field);
 	if (run->marks > 0 && !run->ended && !run->code && !sig_stop())
 		warn("the input had marks but no end mark: is it complete?");
-	if (producer_pending(p) + p->failed > 0)
-		error("%" PRIu64 " records were not acknowledged", producer_pending(p) + p->failed);
-	say("%" PRIu64 " lines, %" PRIu64 " marks passed over, %" PRIu64 " records acknowledged, %s",
-	    run->lines, run->marks, p->acknowledged, figures);
+	if (lost > 0)
+		error("%" PRIu64 " record%s not acknowledged", lost, plural(lost));
+	say("%" PRIu64 " line%s, %" PRIu64 " mark%s passed over, %" PRIu64 " record%s acknowledged, %s",
+	    run->lines, plural(run->lines), run->marks, plural(run->marks), p->acknowledged,
+	    plural(p->acknowledged), figures);
 }
 
 static int add_key_field(struct stream *s)

@@ -54,8 +54,8 @@ static void summary(const struct replay *replay, const struct progress *progress
 	char figures[128];
 
 	progress_figures(progress, c.records, bytes, figures, sizeof(figures));
-	say("%" PRIu64 " records from %" PRIu64 " files of %" PRIu64 " commits, %s", c.records,
-	    c.files, c.commits, figures);
+	say("%" PRIu64 " record%s from %" PRIu64 " file%s of %" PRIu64 " commit%s, %s", c.records,
+	    plural(c.records), c.files, plural(c.files), c.commits, plural(c.commits), figures);
 }
 
 static int run(struct writer *out)

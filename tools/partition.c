@@ -133,8 +133,8 @@ static void summary(const struct run *r)
 	char figures[128];
 
 	progress_figures(&r->progress, r->records, r->in.bytes, figures, sizeof(figures));
-	say("%" PRIu64 " records, %" PRIu64 " marks, %" PRIu64 " in a default partition, %s",
-	    r->records, r->marks, r->defaults, figures);
+	say("%" PRIu64 " record%s, %" PRIu64 " mark%s, %" PRIu64 " in a default partition, %s",
+	    r->records, plural(r->records), r->marks, plural(r->marks), r->defaults, figures);
 }
 
 static int run(struct run *r)

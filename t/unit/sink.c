@@ -243,6 +243,7 @@ static void what_is_skipped_waits_for_no_commit(void **state)
 	struct sink *s;
 
 	fill(2);
+	o.acks = false;
 	s = opened(&o);
 	take(s, record(0));
 	take(s, record(1));
@@ -317,6 +318,13 @@ static void nothing_is_due_before_recreated_is_proven(void **state)
 	assert_int_equal(sink_counts(s).commits, 1);
 	assert_int_equal(sink_counts(s).stored, 2);
 	sink_close(s);
+
+	s = opened(&o); /* told to stop: nothing was wrong, and nothing is stored */
+	take(s, "{\"path\":\"p\",\"topic\":\"TX\",\"partition\":0,\"offset\":0,\"ts\":9,\"payload\":0}");
+	assert_int_equal(sink_end(s, true), 0);
+	assert_int_equal(sink_counts(s).commits, 0);
+	sink_close(s);
+	assert_int_equal(position("append", 0), 3);
 
 	s = opened(&o); /* the same topic as before, after all */
 	take(s, "{\"path\":\"p\",\"topic\":\"TX\",\"partition\":0,\"offset\":0,\"ts\":9,\"payload\":0}");
@@ -695,6 +703,37 @@ static void positions_are_acknowledged_with_the_commit_and_not_before(void **sta
 	take(s, record(2));
 	finish(s);
 	assert_acks(ACK(2, 1, 1001) ACK(3, 2, 1002));
+}
+
+/* kread -g commits to the group what is printed, so what the sink had before must be told to it too. */
+static void what_was_stored_before_is_acknowledged_when_it_comes_again(void **state)
+{
+	struct sink_options o = like(SINK_APPEND);
+	struct sink *s;
+
+	fill(3);
+	s = opened(&o);
+	take(s, record(0));
+	take(s, record(1));
+	assert_true(sink_deadline(s) >= 0); /* not only at the end, which may be far */
+	finish(s);
+	assert_acks(ACK(3, 2, 1002));
+	s = opened(&o);
+	take(s, START(1));
+	take(s, "{\"mark\":{\"kind\":\"start\",\"topic\":\"TX\",\"partition\":1,\"offset\":0}}");
+	take(s, END);
+	finish(s);
+	assert_acks(ACK(3, 2, 1002) ACK(3, 2, 1002)); /* and what never stood anywhere is not */
+	o.interval_ms = 0;
+	s = opened(&o);
+	take(s, record(2));
+	assert_int_equal(sink_tick(s), 0);
+	assert_acks(ACK(3, 2, 1002) ACK(3, 2, 1002) ACK(3, 2, 1002));
+	take(s, record(3));
+	finish(s);
+	assert_acks(ACK(3, 2, 1002) ACK(3, 2, 1002) ACK(3, 2, 1002) ACK(4, 3, 1003));
+	assert_int_equal(position("append", 0), 4);
+	assert_clean();
 }
 
 static void without_acks_nothing_is_printed(void **state)
@@ -1123,6 +1162,7 @@ int main(void)
 		T(a_last_line_without_newline_counts_when_it_is_whole),
 		T(a_lake_that_cannot_be_opened_is_no_sink),
 		T(positions_are_acknowledged_with_the_commit_and_not_before),
+		T(what_was_stored_before_is_acknowledged_when_it_comes_again),
 		T(without_acks_nothing_is_printed),
 		T(a_commit_stands_though_it_cannot_be_acknowledged),
 		T(who_is_overtaken_commits_and_acknowledges_nothing),
