@@ -98,6 +98,15 @@ for (['before', 'old'], ['after', 'new']) {
 	};
 }
 
+subtest 'stop-before: the process sleeps before the call, and then makes it' => sub {
+	my $p = spawn('mkdir', 'slept', { cwd => $dir, env => fault('path=slept;mkdir:1:stop-before') });
+	wait_until(30, 'it sleeps', sub { slurp("/proc/$p->{pid}/stat") =~ /\) T/ });
+	ok !-e "$dir/slept";
+	kill 'CONT', $p->{pid};
+	is finish($p)->{exit}, 0;
+	ok -e "$dir/slept";
+};
+
 subtest 'close: fails, but closes; and kills' => sub {
 	my $r = perl('open my $f, ">", "c1"; my $n = fileno $f; print STDERR close($f) ? "ok" : "no"; '
 	    . 'open $f, ">", "c1"; print STDERR fileno($f) == $n ? " same" : " leak"', 'path=/c1;close:1:EIO');

@@ -48,7 +48,7 @@
 #define MAX_RULES 32
 #define TEXT_SIZE (2 * PATH_MAX + 16)
 
-enum what { ERRNO, SHORT, KILL_BEFORE, KILL_MID, KILL_AFTER };
+enum what { ERRNO, SHORT, KILL_BEFORE, KILL_MID, KILL_AFTER, STOP_BEFORE };
 
 static struct rule {
 	const char *call, *path; /* path NULL: any */
@@ -101,7 +101,8 @@ static void set_when(struct rule *r, const char *when, const char *item)
 
 static void add_rule(char *item, const char *path)
 {
-	static const char *const whats[] = { "", "short", "kill-before", "kill-mid", "kill-after" };
+	static const char *const whats[] = { "", "short", "kill-before", "kill-mid", "kill-after",
+		"stop-before" };
 	struct rule *r = &rules[rule_count];
 	char *save, *whole = strdup(item);
 	char *call = strtok_r(item, ":", &save);
@@ -112,7 +113,7 @@ static void add_rule(char *item, const char *path)
 	r->call = call;
 	r->path = path;
 	set_when(r, when, whole);
-	for (int i = SHORT; i <= KILL_AFTER; i++)
+	for (int i = SHORT; i <= STOP_BEFORE; i++)
 		if (strcmp(what, whats[i]) == 0)
 			r->what = (enum what)i;
 	if (r->what == ERRNO && (r->error = errno_of(what)) == 0)
@@ -289,6 +290,8 @@ static bool refuse(struct call *c)
 		return false;
 	if (c->hit->what == KILL_BEFORE)
 		die(c, path, "kill-before");
+	if (c->hit->what == STOP_BEFORE)
+		libc_syscall(SYS_kill, getpid(), SIGSTOP);
 	if (c->hit->what != ERRNO)
 		return false;
 	write_log(c, path, -c->hit->error, NULL);
@@ -443,7 +446,7 @@ int close(int fd)
 	describe(&c, path);
 	result = libc_syscall(SYS_close, fd);
 	saved = errno;
-	if (c.hit && c.hit->what != SHORT)
+	if (c.hit && c.hit->what != SHORT && c.hit->what != STOP_BEFORE)
 		die(&c, path, "kill-after");
 	write_log(&c, path, result < 0 ? -saved : result, NULL);
 	errno = saved;
