@@ -5,6 +5,7 @@ package Sluice::Kills;
 #	my $p = Sluice::Kills->start([ 'kread', '-t', $t ], [ 'partition' ], [ 'jsonl-sink', $lake ]);
 #	$p->kill9('partition');  or 'all'    how many of them were alive
 #	$p->wait(60);                        all have ended: { kread => 0, partition => 137, .. }
+#	$p->{hung}, {paused}                 who did not; whether all of us stood still for a while
 #	$p->running; $p->err('kread'); $p->out  the file with what the last one printed
 #
 # A hash at the end of start() may say: in => FILE (stdin of the first; '-' is a pipe that stays open and
@@ -87,16 +88,21 @@ sub kill9
 sub wait
 {
 	my ($p, $timeout) = @_;
-	my $deadline = time + $timeout;
 	my $nap = 0.0005;
+	my $at = time;
 
 	while ($p->running) {
-		if (time > $deadline) {
+		if ($timeout < 0) {
 			$p->{hung} = join ' ', $p->running;
 			$p->kill9('all');
 		}
 		sleep $nap;
 		$nap *= 1.3 if $nap < 0.005;
+		# If all of us were stopped for a while (a laptop that was closed), that is not their fault.
+		my $slept = time - $at;
+		$p->{paused} = 1 if $slept > 2;
+		$timeout -= $slept < 2 ? $slept : 2;
+		$at = time;
 	}
 	return $p->{status};
 }

@@ -108,6 +108,8 @@ sub unexpected
 	my $err = $p->err('jsonl-sink');
 
 	return "hung: $p->{hung}" if $p->{hung};
+	# All of us stood still for a while: what waited for somebody then may have given up.
+	return '' if $p->{paused} && ($sink == 75 || ($status->{kread} // 0) == 69);
 	return '' if $victim eq 'all' || $sink == 137 && $victim =~ /^(jsonl-sink|call|opening)/;
 	return '' if $sink == 75 && $r->{fencing} && $err =~ /another writer/;
 	# The writer of the pipe died: within a line, or before the end mark.
