@@ -106,6 +106,14 @@ enum exit_code fail_code(void)
 	return last.code;
 }
 
+/* What a message quotes (an option, a topic) must not break its line or drive the terminal. */
+static void mask_controls(char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
 static void print(const char *fmt, va_list ap)
 {
 	char line[4096];
@@ -113,6 +121,7 @@ static void print(const char *fmt, va_list ap)
 	size_t n = (size_t)snprintf(line, room, "%s: ", tool_name);
 
 	vsnprintf(line + n, room - n, fmt, ap);
+	mask_controls(line);
 	n = strlen(line);
 	line[n] = '\n';
 	line[n + 1] = '\0';

@@ -45,6 +45,7 @@ int fail_context(const char *fmt, ...)
 const char *fail_message(void); /* the last one, "" when none */
 enum exit_code fail_code(void);
 
+/* All of these print one line; control characters in what they are given become question marks. */
 enum exit_code report(void); /* prints "tool: message", returns the code; for main */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* prints unless quiet */
 void error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* prints always */

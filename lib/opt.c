@@ -24,6 +24,12 @@ static bool value_optional(const struct opt *o)
 	return o->arg && o->arg[0] == '[';
 }
 
+/* strtoll(3) skips white space of six kinds before a number. */
+static bool begins_number(const char *text)
+{
+	return (*text >= '0' && *text <= '9') || *text == '-' || *text == '+';
+}
+
 int opt_int(const char *text, int64_t min, int64_t max, int64_t *out)
 {
 	char *end;
@@ -31,7 +37,7 @@ int opt_int(const char *text, int64_t min, int64_t max, int64_t *out)
 
 	errno = 0;
 	v = strtoll(text, &end, 10);
-	if (end == text || *end || errno || strspn(text, " \t\n") > 0)
+	if (end == text || *end || errno || !begins_number(text))
 		return fail(EXIT_USAGE, "\"%s\" is not a number", text);
 	if (v < min || v > max)
 		return fail(EXIT_USAGE, "%s is not within %lld and %lld", text, (long long)min,
@@ -50,7 +56,7 @@ int opt_size(const char *text, int64_t *out)
 
 	errno = 0;
 	v = strtoll(text, &end, 10);
-	if (end == text || errno || v < 0 || strspn(text, " \t\n") > 0)
+	if (end == text || errno || v < 0 || !begins_number(text))
 		return fail(EXIT_USAGE, "\"%s\" is not a size (a number, then k, M, G or T)", text);
 	if (*end) {
 		unit = strchr(units,
@@ -245,28 +251,39 @@ static void describe(char *to, size_t size, const struct opt *o)
 		snprintf(to, size, "-%c", o->letter);
 }
 
+#define LONG_BASE 256 /* getopt values of the table's entries: LONG_BASE + index */
+
+/*
+ * The option that getopt_long(3) stopped at: the word, or the letter in it. It is done with the word before optind
+ * unless letters follow; one that is no ASCII is shown with them, as part of its character.
+ */
+static void bad_name(char *to, size_t size, char **argv)
+{
+	const char *word = argv[optind - 1];
+	size_t n = strlen(word);
+
+	if (optopt >= LONG_BASE || optopt == 0)
+		snprintf(to, size, "%s", word);
+	else if (optopt > ' ' && optopt < 0x7f)
+		snprintf(to, size, "-%c", optopt);
+	else
+		snprintf(to, size, "%s", n > 0 && word[n - 1] == (char)optopt ? word : argv[optind]);
+}
+
 /* What getopt_long found wrong, in our words: it prints nothing itself (opterr = 0). */
 static int bad_option(const struct opt_tool *tool, int c, char **argv)
 {
 	char what[300], bad[200];
-	int letter = optopt;
 
-	if (letter > 0 && letter < 256 && argv[optind - 1][0] == '-' && argv[optind - 1][1] == '-')
-		snprintf(bad, sizeof(bad), "%s", argv[optind - 1]);
-	else if (letter > 0 && letter < 256)
-		snprintf(bad, sizeof(bad), "-%c", letter);
-	else
-		snprintf(bad, sizeof(bad), "%s", argv[optind - 1]);
+	bad_name(bad, sizeof(bad), argv);
 	if (c == ':')
 		snprintf(what, sizeof(what), "option %s needs a value", bad);
-	else if (letter >= 256)
+	else if (optopt >= LONG_BASE)
 		snprintf(what, sizeof(what), "option %s takes no value", bad);
 	else
 		snprintf(what, sizeof(what), "unknown option %s", bad);
 	return usage_error(tool, what);
 }
-
-#define LONG_BASE 256 /* getopt values of the table's entries: LONG_BASE + index */
 
 static int parse(const struct opt_tool *tool, struct opt *all, size_t count, struct common *common,
     int argc, char **argv)
@@ -293,7 +310,7 @@ static int parse(const struct opt_tool *tool, struct opt *all, size_t count, str
 			longs[n++] = (struct option){ all[i].name, arg, NULL, LONG_BASE + (int)i };
 	}
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* from the start, even if it stopped within a word before */
 	while (result == 0 && (c = getopt_long(argc, argv, buf_cstr(&shorts), longs, NULL)) != -1) {
 		const struct opt *o = NULL;
 		char name[100];

@@ -144,6 +144,14 @@ static void mistakes_are_one_line_that_names_them(void **state)
 	    "tool: unknown option --nope (try tool --help)\n");
 	assert_usage_error(PARSE(STDERR_FILENO, &code, "-fk"), &code,
 	    "tool: unknown option -k (try tool --help)\n");
+	assert_usage_error(PARSE(STDERR_FILENO, &code, "--flag", "-fkf"), &code,
+	    "tool: unknown option -k (try tool --help)\n");
+	assert_usage_error(PARSE(STDERR_FILENO, &code, "-\xc3\xa9"), &code,
+	    "tool: unknown option -\xc3\xa9 (try tool --help)\n");
+	assert_usage_error(PARSE(STDERR_FILENO, &code, "-f\x80"), &code,
+	    "tool: unknown option -f\x80 (try tool --help)\n");
+	assert_usage_error(PARSE(STDERR_FILENO, &code, "--no\npe\x1b[1m"), &code,
+	    "tool: unknown option --no?pe?[1m (try tool --help)\n");
 	assert_usage_error(PARSE(STDERR_FILENO, &code, "-s"), &code,
 	    "tool: option -s needs a value (try tool --help)\n");
 	assert_usage_error(PARSE(STDERR_FILENO, &code, "--flag=1"), &code,
@@ -158,7 +166,7 @@ static void mistakes_are_one_line_that_names_them(void **state)
 
 static void numbers_are_whole_and_within_limits(void **state)
 {
-	static const char *const bad[] = { "", " 1", "1 ", "x", "1.5", "0x10",
+	static const char *const bad[] = { "", " 1", "1 ", "\v1", "\r1", "x", "1.5", "0x10",
 		"9223372036854775808", "--1", "1e3" };
 	int64_t v;
 
@@ -197,6 +205,7 @@ static void sizes_take_a_unit(void **state)
 		{ "1.5M", -1 },
 		{ "1x", -1 },
 		{ " 1", -1 },
+		{ "\f1", -1 },
 		{ "99999999999999999999", -1 },
 	};
 
@@ -229,6 +238,7 @@ static void seconds_take_a_fraction(void **state)
 		{ "nan", -1 },
 		{ "inf", -1 },
 		{ " 1", -1 },
+		{ "\f1", -1 },
 		{ "0x1", -1 },
 		{ "1.2.3", -1 },
 	};
