@@ -384,9 +384,9 @@ int clock_parse_epoch(const char *p, size_t n, int64_t *ms)
 			return -1;
 		v *= 10;
 	}
-	if (scale > 19) {
-		v = 0;
-	} else if (scale > 0) {
+	for (; scale > 19 && v > 0; scale--)
+		v /= 10; /* what is lost is far below a millisecond */
+	if (scale > 0 && v > 0) {
 		rest = v % pow10_of[scale];
 		rest = scale > 3 ? rest / pow10_of[scale - 3] : rest * pow10_of[3 - scale];
 		v /= pow10_of[scale];

@@ -169,6 +169,9 @@ static void epoch_units_are_told_apart_by_size(void **state)
 	assert_int_equal(epoch("17636976001230e-1"), 1763697600123);
 	assert_int_equal(epoch("5e-1"), 500);
 	assert_int_equal(epoch("5e-9999"), 0);
+	assert_int_equal(epoch("0.009000000000000003136"), 9);
+	assert_int_equal(epoch("9999999999999999999e-19"), 999);
+	assert_int_equal(epoch("9999999999999999999e-21"), 9);
 	assert_int_equal(epoch("0e9999"), 0);
 	assert_int_equal(epoch("1e+3"), 1000000);
 	assert_int_equal(epoch("00000000000000000000001763697600"), 1763697600000);
