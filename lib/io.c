@@ -144,13 +144,22 @@ static void take_signal(void)
 
 void reader_init(struct reader *r, int fd, const char *name, struct writer *tied)
 {
-	*r = (struct reader){ .fd = fd, .name = name, .tied = tied, .block = READER_BLOCK };
+	*r = (struct reader){ .fd = fd,
+		.name = name,
+		.tied = tied,
+		.block = READER_BLOCK,
+		.max = LINE_MAX_BYTES };
 }
 
 void reader_init_pull(struct reader *r, int64_t (*pull)(void *ctx, char *to, size_t n), void *ctx,
     const char *name, size_t block)
 {
-	*r = (struct reader){ .fd = -1, .name = name, .block = block, .pull = pull, .ctx = ctx };
+	*r = (struct reader){ .fd = -1,
+		.name = name,
+		.block = block,
+		.max = LINE_MAX_BYTES,
+		.pull = pull,
+		.ctx = ctx };
 }
 
 void reader_release(struct reader *r)
@@ -164,14 +173,19 @@ bool reader_empty(const struct reader *r)
 	return r->scanned == r->end;
 }
 
+static int too_long(const struct reader *r)
+{
+	return fail(EXIT_DATA, "%s:%llu: longer than %zu bytes", r->name,
+	    (unsigned long long)r->lines + 1, r->max);
+}
+
 /* Room for a block behind `end`: moves the unread tail to the front, grows when a line is longer. */
 static int make_room(struct reader *r)
 {
 	size_t unread = r->end - r->start;
 
-	if (unread > LINE_MAX_BYTES)
-		return fail(EXIT_DATA, "%s:%llu: longer than 1 GiB", r->name,
-		    (unsigned long long)r->lines + 1);
+	if (unread > r->max)
+		return too_long(r);
 	if (r->start > 0) {
 		memmove(r->data, r->data + r->start, unread);
 		r->scanned -= r->start;
@@ -213,6 +227,8 @@ static enum line_result finish_input(struct reader *r, struct span *line)
 {
 	if (r->start == r->end)
 		return LINE_EOF;
+	if (r->end - r->start > r->max)
+		return (enum line_result)too_long(r);
 	*line = (struct span){ r->data + r->start, r->end - r->start };
 	r->start = r->scanned = r->end;
 	r->bytes += line->n;
@@ -223,14 +239,17 @@ static enum line_result finish_input(struct reader *r, struct span *line)
 enum line_result reader_line(struct reader *r, struct span *line, int64_t deadline_ms)
 {
 	for (;;) {
-		const char *from = r->data + r->scanned;
-		const char *nl = r->scanned < r->end ? memchr(from, '\n', r->end - r->scanned) : NULL;
+		const char *nl = r->scanned < r->end
+		    ? memchr(r->data + r->scanned, '\n', r->end - r->scanned)
+		    : NULL;
 		size_t room;
 		ssize_t n;
 
 		if (nl) {
 			size_t len = (size_t)(nl - (r->data + r->start));
 
+			if (len > r->max)
+				return (enum line_result)too_long(r);
 			*line = (struct span){ r->data + r->start, len };
 			r->start += len + 1;
 			r->scanned = r->start;

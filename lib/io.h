@@ -60,6 +60,7 @@ struct reader {
 	bool eof;
 	uint64_t bytes, lines; /* delivered so far; lines is also the current line's number */
 	size_t block;          /* asked for at a time */
+	size_t max;            /* bytes of a line: LINE_MAX_BYTES; tests have less memory */
 	int64_t (*pull)(void *ctx, char *to, size_t n); /* NULL: read(2) */
 	void *ctx;
 };

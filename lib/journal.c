@@ -410,6 +410,7 @@ int64_t journal_parse_done(struct span text)
 void journal_reader_init(struct journal_reader *r, int fd, const char *name)
 {
 	*r = (struct journal_reader){ .fd = fd, .name = xstrdup(name) };
+	buf_reserve(&r->block, 1); /* so that there is something to point to */
 }
 
 void journal_reader_release(struct journal_reader *r)

@@ -40,6 +40,46 @@ static void assert_line(struct reader *r, const char *text)
 	assert_memory_equal(line.p, text, line.n);
 }
 
+/* The cap is LINE_MAX_BYTES; t/long-line.t tries that one. */
+static void a_line_over_the_cap_is_bad_data(void **state)
+{
+	static const char *const text[] = { "123456\n", "123456", "1\n123456\n7\n", "12345\n123456" };
+	struct span line;
+
+	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
+		enum line_result got = LINE_OK;
+		struct reader r;
+
+		reader_init(&r, file_of(text[i], strlen(text[i])), "stdin", NULL);
+		r.max = 5;
+		while (got == LINE_OK)
+			got = reader_line(&r, &line, -1);
+		assert_int_equal(got, LINE_FAIL);
+		assert_int_equal(fail_code(), EXIT_DATA);
+		assert_string_equal(fail_message(),
+		    i < 2 ? "stdin:1: longer than 5 bytes" : "stdin:2: longer than 5 bytes");
+		close(r.fd);
+		reader_release(&r);
+	}
+}
+
+static void a_line_as_long_as_the_cap_is_none(void **state)
+{
+	static const char text[] = "12345\n\n12345";
+	struct span line;
+	struct reader r;
+
+	reader_init(&r, file_of(text, sizeof(text) - 1), "stdin", NULL);
+	assert_true(r.max == LINE_MAX_BYTES);
+	r.max = 5;
+	assert_line(&r, "12345");
+	assert_line(&r, "");
+	assert_int_equal(reader_line(&r, &line, -1), LINE_TAIL);
+	assert_true(span_is(line, "12345"));
+	close(r.fd);
+	reader_release(&r);
+}
+
 static void lines_come_without_newline_and_are_counted(void **state)
 {
 	static const char text[] = "one\n\nthree\r\nf\0ur\n";
@@ -362,6 +402,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_come_without_newline_and_are_counted),
+		cmocka_unit_test(a_line_over_the_cap_is_bad_data),
+		cmocka_unit_test(a_line_as_long_as_the_cap_is_none),
 		cmocka_unit_test(a_last_line_without_newline_is_told_apart),
 		cmocka_unit_test(empty_input_has_no_line),
 		cmocka_unit_test(lines_of_any_length_survive_block_borders),
