@@ -26,10 +26,12 @@ TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 BIN := $(TOOLS:%=$(BUILD)/bin/%)
 LIBOBJ := $(patsubst lib/%.c,$(BUILD)/lib/%.o,$(wildcard lib/*.c))
 LIB := $(BUILD)/libsluice.a
-UNIT := $(patsubst t/unit/%.c,$(BUILD)/t/unit/%,$(wildcard t/unit/*.c))
+UNIT := $(patsubst t/unit/%.c,$(BUILD)/t/unit/%,$(wildcard t/unit/*.c)) \
+	$(patsubst t/fuzz/%.c,$(BUILD)/t/corpus/%,$(wildcard t/fuzz/*.c))
 HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard t/tool/*.c t/perf/*.c))
 FAULT := $(BUILD)/t/libfault.so
 FUZZ := $(patsubst t/fuzz/%.c,$(BUILD)/t/fuzz/%,$(wildcard t/fuzz/*.c))
+TABLES := $(patsubst t/options/%.c,$(BUILD)/t/options/%.o,$(wildcard t/options/*.c))
 PAGES := $(wildcard man/*.[1-8])
 SOURCES := $(wildcard lib/*.[ch] tools/*.[ch] t/*/*.[ch])
 SCRIPTS = $(shell grep -lE '^\#!/bin/(ba)?sh' .ci/* t/lib/* t/perf/* t/demo etc/completions/* 2>/dev/null)
@@ -62,6 +64,13 @@ $(BUILD)/bin/%: $(BUILD)/tools/%.o $(LIB)
 $(BUILD)/t/unit/%: $(BUILD)/t/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) -lcmocka $(LIBS)
+
+# Fuzz targets without libFuzzer, on their corpora t/fuzz/NAME/
+$(BUILD)/t/corpus/%: $(BUILD)/t/fuzz/%.o $(BUILD)/t/lib/corpus.o $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS) -lm
+
+$(BUILD)/t/corpus/options $(BUILD)/t/fuzz/options: $(TABLES)
 
 # Helpers of the tests (t/tool) and benches (t/perf)
 $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
@@ -114,17 +123,17 @@ demo: deps-demo
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)SLUICE_BUILD=$(BUILD) t/demo $(BROKER)
 
-# Seconds for each fuzzer; what it finds stays in build/fuzz/t/fuzz, the seeds are t/fuzz/NAME/.
+# Seconds for each fuzzer (T=json: for that one only); what it finds stays in build/fuzz/t/fuzz, seeds are t/fuzz/NAME/.
 TIME = 60
 
 fuzz: deps-fuzz
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/fuzz CC=clang DEVELOPER= CFLAGS="-O1 -g" \
 		HARDEN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
 		HARDEN_LD="-fsanitize=fuzzer,address,undefined" fuzzers
-	$(Q)set -e; for f in $(FUZZ:$(BUILD)/%=build/fuzz/%); do \
-		mkdir -p $$f.corpus; echo "  FUZZ $$f"; \
-		$$f -max_total_time=$(TIME) -artifact_prefix=$$f- $$f.corpus t/fuzz/$${f##*/} >$$f.log 2>&1 || \
-			{ tail -n 40 $$f.log; exit 1; }; \
+	$(Q)set -e; for n in $(if $(filter command line,$(origin T)),$(T),$(notdir $(FUZZ))); do \
+		f=build/fuzz/t/fuzz/$$n; mkdir -p $$f.corpus; echo "  FUZZ $$n"; \
+		$$f -max_total_time=$(TIME) -rss_limit_mb=1000 -artifact_prefix=$$f- $$f.corpus t/fuzz/$$n \
+			>$$f.log 2>&1 || { tail -n 40 $$f.log; exit 1; }; \
 		grep ^Done $$f.log; \
 	done
 
@@ -132,7 +141,7 @@ fuzzers: $(FUZZ)
 
 $(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS) -lm
 
 coverage: deps-test
 	$(Q)rm -rf build/cov

@@ -1,22 +1,8 @@
-/*
- * libFuzzer target for lib/json and lib/base64: what must hold for any bytes. The seeds and what
- * was once found are t/fuzz/json/; t/unit/json-corpus.c runs them without libFuzzer.
- */
+/* libFuzzer target for lib/json and lib/base64: what must hold for any bytes. */
 #include "json.h"
 #include "base64.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void must(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "json: it does not hold that %s\n", what);
-	abort();
-}
+#include "fuzz.h"
 
 static bool is_blank(char c)
 {

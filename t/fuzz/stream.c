@@ -1,23 +1,9 @@
-/*
- * libFuzzer target for lib/stream: what must hold for any line. The seeds and what was once found are
- * t/fuzz/stream/; t/unit/stream-corpus.c runs them without libFuzzer.
- */
+/* libFuzzer target for lib/stream: what must hold for any line. */
 #include "stream.h"
 #include "json.h"
 #include "log.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void must(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "stream: it does not hold that %s\n", what);
-	abort();
-}
+#include "fuzz.h"
 
 static void check_slice(const struct json_value *v, const char *what)
 {

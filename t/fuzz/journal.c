@@ -1,0 +1,298 @@
+/*
+ * libFuzzer target for lib/journal: what the reader makes of any bytes, against a model of it in a few lines, also when
+ * the file grows while it is read; and that lines which are written read as the same.
+ */
+#include "journal.h"
+#include "log.h"
+
+#include "fuzz.h"
+
+#include <inttypes.h>
+#include <zlib.h>
+
+#define CRC_TAIL 18 /* ,"crc":"01234567"} */
+
+/* Some files have their names already, whatever the journal says. */
+static bool in_place(void *ctx, struct span file, struct span tmp)
+{
+	return span_hash(tmp) % 4 == 0;
+}
+
+static void crc_tail(char to[CRC_TAIL + 1], struct span body)
+{
+	unsigned long crc = crc32_z(0, (const unsigned char *)body.p, body.n);
+
+	snprintf(to, CRC_TAIL + 1, ",\"crc\":\"%08lx\"}", crc);
+}
+
+static bool crc_is_right(struct span line)
+{
+	char tail[CRC_TAIL + 1];
+
+	if (line.n <= CRC_TAIL)
+		return false;
+	crc_tail(tail, (struct span){ line.p, line.n - CRC_TAIL });
+	return memcmp(line.p + line.n - CRC_TAIL, tail, CRC_TAIL) == 0;
+}
+
+/* The same bytes, but lines that end in a crc end in their own: else hardly one would be read. */
+static void mend_crcs(struct span text, struct buf *to)
+{
+	struct take t = { (const uint8_t *)text.p, text.n };
+	char tail[CRC_TAIL + 1];
+
+	buf_clear(to);
+	while (t.n > 0) {
+		struct span line = take_line(&t);
+		size_t body = line.n > CRC_TAIL ? line.n - CRC_TAIL : 0;
+
+		buf_add_span(to, line);
+		if (body && memcmp(line.p + body, ",\"crc\":\"", 8) == 0) {
+			crc_tail(tail, (struct span){ line.p, body });
+			to->len -= CRC_TAIL;
+			buf_add(to, tail, CRC_TAIL);
+		}
+		if (t.n > 0 || text.p[text.n - 1] == '\n')
+			buf_add_char(to, '\n');
+	}
+}
+
+/* ---- lines ---- */
+
+static bool same_position(const struct journal_position *a, const struct journal_position *b)
+{
+	return span_eq(a->topic, b->topic) && span_eq(a->name, b->name) &&
+	    a->partition == b->partition && a->from == b->from && a->next == b->next &&
+	    (a->last_offset < 0 ? b->last_offset < 0
+				: a->last_offset == b->last_offset && a->last_ts == b->last_ts);
+}
+
+static bool same_file(const struct journal_file *a, const struct journal_file *b)
+{
+	return span_eq(a->file, b->file) && span_eq(a->tmp, b->tmp) && a->records == b->records &&
+	    a->bytes == b->bytes && a->raw == b->raw && a->min_ts == b->min_ts &&
+	    a->max_ts == b->max_ts && a->crc32 == b->crc32;
+}
+
+static void check_same(const struct journal_line *a, const struct journal_line *b)
+{
+	must(a->snapshot == b->snapshot && a->commit == b->commit, "the number stays");
+	must(span_eq(a->time, b->time) && span_eq(a->writer, b->writer) && span_eq(a->host, b->host) &&
+		span_eq(a->name, b->name) && span_eq(a->previous, b->previous),
+	    "who wrote it stays");
+	must(a->positions == b->positions && a->adds == b->adds && a->removes == b->removes,
+	    "nothing is lost");
+	for (size_t i = 0; i < a->positions; i++)
+		must(same_position(&a->position[i], &b->position[i]), "positions stay");
+	for (size_t i = 0; i < a->adds; i++)
+		must(same_file(&a->add[i], &b->add[i]), "files stay");
+	for (size_t i = 0; i < a->removes; i++)
+		must(span_eq(a->remove[i], b->remove[i]), "removed files stay");
+}
+
+/* What was read, written and read again. */
+static void check_round_trip(const struct journal_line *l)
+{
+	struct buf text = BUF_INIT;
+	struct journal_line again = { 0 };
+
+	journal_format(l, &text);
+	must(text.len > 0 && text.data[text.len - 1] == '\n', "a line ends");
+	must(!memchr(text.data, '\n', text.len - 1), "and is one line");
+	must(journal_parse(&again, (struct span){ text.data, text.len - 1 }) == 0,
+	    "what is written can be read");
+	check_same(l, &again);
+	journal_line_release(&again);
+	buf_release(&text);
+}
+
+/* Lines of others may hold what ours never do: written again it would be dropped. */
+static void check_line(struct journal_line *l)
+{
+	must(crc_is_right(l->raw), "a line that is accepted has the right crc");
+	must(l->commit >= 0, "it has a number");
+	for (size_t i = 0; i < l->positions; i++) {
+		must(l->position[i].topic.p && l->position[i].partition >= 0 && l->position[i].next >= 0,
+		    "positions are of a partition");
+		if (!l->snapshot)
+			l->position[i].name = (struct span){ 0 };
+		else
+			l->position[i].from = -1;
+	}
+	for (size_t i = 0; i < l->adds; i++)
+		must(l->add[i].file.n > 0 && l->add[i].tmp.n > 0, "files have names");
+	if (l->snapshot) {
+		l->adds = l->removes = 0;
+		l->name = (struct span){ 0 };
+	} else {
+		l->previous = (struct span){ 0 };
+	}
+	check_round_trip(l);
+}
+
+/* ---- files ---- */
+
+struct expected {
+	int64_t lines, at;
+	int end; /* of journal_next: 0 or -1 */
+	bool torn;
+};
+
+/* What should be read of a file of these bytes. */
+static struct expected expect(struct span text)
+{
+	struct take t = { (const uint8_t *)text.p, text.n };
+	struct expected e = { 0 };
+	struct journal_line l = { 0 };
+	struct span line = { 0 };
+	bool whole = false;
+
+	while (t.n > 0) {
+		struct take before = t;
+
+		line = take_line(&t);
+		whole = line.n < before.n;
+		if (!whole || journal_parse(&l, line) < 0)
+			break;
+		e.lines++;
+		e.at += (int64_t)line.n + 1;
+		line.n = 0;
+		whole = false;
+	}
+	if (line.n > 0 || whole) {
+		if (t.n > 0 || journal_each_name(line, in_place, NULL))
+			e.end = -1;
+		else
+			e.torn = true;
+	}
+	journal_line_release(&l);
+	return e;
+}
+
+static int read_on(struct journal_reader *r)
+{
+	struct journal_line l = { 0 };
+	int got;
+
+	while ((got = journal_next(r, &l, in_place, NULL)) > 0)
+		check_line(&l);
+	journal_line_release(&l);
+	return got;
+}
+
+static void compare(const struct journal_reader *r, int end, struct span text)
+{
+	bool told = fail_code() == EXIT_DATA && strstr(fail_message(), "damaged");
+	struct expected e = expect(text);
+
+	must(end == e.end, "the end is what it should be: torn or damaged");
+	must(r->lines == e.lines && r->at == e.at, "all good lines are read and no other");
+	must(end < 0 || r->torn == e.torn, "a torn tail is told");
+	must(end == 0 || told, "damage is told");
+}
+
+/* A file that grows: what was torn is read again when there is more of it. */
+static void check_file(struct span text, size_t cut)
+{
+	struct journal_reader r;
+	int fd = memory_file(), end;
+	struct span first = { text.p, cut % (text.n + 1) };
+
+	journal_reader_init(&r, fd, "journal");
+	append(fd, first);
+	end = read_on(&r);
+	compare(&r, end, first);
+	append(fd, (struct span){ text.p + first.n, text.n - first.n });
+	if (end == 0)
+		compare(&r, read_on(&r), text);
+	journal_reader_release(&r);
+}
+
+/* ---- a commit of our own ---- */
+
+enum { TEXTS = 40 };
+
+static struct span any(struct take *t, struct buf text[TEXTS], size_t *used)
+{
+	return *used < TEXTS ? take_text(t, 60, &text[(*used)++]) : SPAN("t");
+}
+
+static struct span any_name(struct take *t, struct buf text[TEXTS], size_t *used)
+{
+	struct span s = any(t, text, used);
+
+	return s.n > 0 ? s : SPAN("n");
+}
+
+static void make_positions(struct journal_line *l, struct take *t, struct buf text[TEXTS], size_t *used)
+{
+	for (unsigned n = take_byte(t) % 5; n > 0; n--) {
+		struct journal_position *p = journal_add_position(l);
+
+		p->topic = any_name(t, text, used);
+		if (l->snapshot)
+			p->name = any(t, text, used);
+		p->partition = (int32_t)(take_natural(t) & INT32_MAX);
+		p->next = take_natural(t);
+		if (!l->snapshot)
+			p->from = take_byte(t) % 2 ? take_natural(t) : -1;
+		if (take_byte(t) % 2) {
+			p->last_offset = take_natural(t);
+			p->last_ts = take_natural(t);
+		}
+	}
+}
+
+static void make_files(struct journal_line *l, struct take *t, struct buf text[TEXTS], size_t *used)
+{
+	for (unsigned n = take_byte(t) % 4; n > 0; n--) {
+		struct journal_file *f = journal_add_file(l);
+
+		f->file = any_name(t, text, used);
+		f->tmp = any_name(t, text, used);
+		f->records = take_natural(t);
+		f->bytes = take_natural(t);
+		f->raw = take_natural(t);
+		f->crc32 = (uint32_t)take_int(t);
+		if (take_byte(t) % 2) {
+			f->min_ts = take_natural(t);
+			f->max_ts = take_natural(t);
+		}
+	}
+	for (unsigned n = take_byte(t) % 4; n > 0; n--)
+		journal_add_remove(l, any(t, text, used));
+}
+
+static void check_made(struct take t)
+{
+	struct journal_line l = { .snapshot = take_byte(&t) % 4 == 0, .commit = take_natural(&t) };
+	struct buf text[TEXTS] = { 0 };
+	size_t used = 0;
+
+	l.time = any(&t, text, &used);
+	l.writer = any(&t, text, &used);
+	l.host = any(&t, text, &used);
+	*(l.snapshot ? &l.previous : &l.name) = any(&t, text, &used);
+	make_positions(&l, &t, text, &used);
+	if (!l.snapshot)
+		make_files(&l, &t, text, &used);
+	check_round_trip(&l);
+	for (size_t i = 0; i < used; i++)
+		buf_release(&text[i]);
+	journal_line_release(&l);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct span text = { (const char *)data, n };
+	size_t cut = n > 0 ? (size_t)data[n - 1] * 17 : 0;
+	struct buf mended = BUF_INIT;
+
+	check_file(text, cut);
+	mend_crcs(text, &mended);
+	if (!span_eq(buf_span(&mended), text))
+		check_file(buf_span(&mended), cut);
+	check_made((struct take){ data, n });
+	buf_release(&mended);
+	return 0;
+}
