@@ -170,7 +170,7 @@ sub broker_round
 	$kafka->kill9;
 	$round->count('broker', 'broker');
 	sleep rand 0.5;
-	$kafka->start;
+	Sluice::wait_until(900, 'the broker comes back', sub { $kafka->{pid} ? $kafka->answers : eval { $kafka->start } });
 	$p->wait(60);
 	my @left = $round->outcome($line, $p, 'broker');
 	$round->run_pending(\@left, 0);
