@@ -1,7 +1,8 @@
-# sluice: make | check | soak | bench | demo | install | uninstall | lint | format | completions | fuzz | coverage | deps | clean
+# sluice: make | check | soak | mutants | bench | demo | install | uninstall | lint | format | completions | fuzz | coverage | deps | clean
 #
 #	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
 #	make soak [KILLS=10000]                              kill -9 so often; goes on where it was stopped (build/soak)
+#	make mutants                                         breaks the protocol in many ways; the tests must notice
 #	make demo [BROKER=host:9092]                         the whole pipeline in a minute
 #	make V=1                                             shows the commands
 include config.mk
@@ -115,6 +116,10 @@ soak: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
 	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_REQUIRE_KAFKA=1 KILLS=$(KILLS) t/soak
 
+# Whether the tests notice when the commit protocol is broken: an hour or so.
+mutants: deps-test
+	$(Q)t/fault/mutate -o t/fault/MUTATIONS
+
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
 	$(Q)SLUICE_BUILD=$(BUILD) t/lib/with-kafka t/perf/bench
@@ -210,5 +215,5 @@ clean:
 
 FORCE:
 
-.PHONY: all tests unit check soak bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
+.PHONY: all tests unit check soak mutants bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
 	$(LINTS) deps deps-build deps-demo deps-test deps-lint deps-fuzz

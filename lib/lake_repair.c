@@ -69,20 +69,36 @@ static int move(struct repair *r, int from, const char *file, size_t base, int d
 	return result;
 }
 
+/* .sluice/damaged, its own name durable: what is moved there is not to be lost with it. fd, or -1 with fail(). */
+static int open_damaged(struct repair *r)
+{
+	int made, fd = beneath_make_dir(r->dirfd, META_DAMAGED, &made),
+		  meta = fd < 0 ? -1 : beneath_dir(r->dirfd, META);
+
+	if (meta >= 0 && fsync(meta) == 0) {
+		close(meta);
+		return fd;
+	}
+	fail_errno(0, "%s/" META_DAMAGED, r->dir);
+	if (meta >= 0)
+		close(meta);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 /* Moves a file below DIR to .sluice/damaged. 0 also when it is not there. */
 static int quarantine(struct repair *r, const char *file)
 {
 	size_t n = beneath_dirname(file, strlen(file));
 	char *dir = xstrndup(file, n);
-	int from = beneath_dir(r->dirfd, dir), result = 0, made, damaged;
+	int from = beneath_dir(r->dirfd, dir), result = -1, damaged;
 
 	free(dir);
 	if (from < 0)
 		return errno == ENOENT ? 0 : fail_errno(0, "%s/%s", r->dir, file);
-	damaged = beneath_make_dir(r->dirfd, META_DAMAGED, &made);
-	if (damaged < 0) {
-		result = fail_errno(0, "%s/" META_DAMAGED, r->dir);
-	} else {
+	damaged = open_damaged(r);
+	if (damaged >= 0) {
 		result = move(r, from, file, n ? n + 1 : 0, damaged);
 		close(damaged);
 	}

@@ -1,7 +1,7 @@
 # The commit protocol of sluice-lake(5) under faults: every system call that touches the lake, the stream or the
 # acknowledgements, in every situation a commit can meet, fails (ENOSPC, EIO, EMFILE, EINTR, a short write; once and
 # for ever) and kills (before, after, within). Whatever happens, what is visible is whole and in the journal, what was
-# acknowledged stays, and the same line run again (after --repair only where the protocol says so) ends with every
+# acknowledged stays, its calls came in the order that a power loss demands, and the same line run again (after --repair only where the protocol says so) ends with every
 # record once, a clean --check and nothing left lying about. t/lake-steps.t has what each step promises, by name.
 #
 #	SLUICE_LONG=1     all of them (make check LONG=1); else each call fails once with EIO and kills once, and
@@ -17,6 +17,7 @@ use List::Util qw(shuffle sum);
 use Sluice;
 use Sluice::Fault;
 use Sluice::Lake;
+use Sluice::Order;
 use POSIX ();
 use Test::More;
 
@@ -154,6 +155,7 @@ sub steps
 	my ($committed, $opening) = (0, 1);
 
 	ok went_well($r, $o), "$o->{what}: undisturbed" or diag $r->{err};
+	is join('; ', order_of($lake, calls("$lake.log"))), '', 'in order';
 	$o->{out} = $r->{out};
 	for my $call (calls("$lake.log")) {
 		my $step = step_of($call, \$committed) // next;
@@ -201,8 +203,8 @@ sub strike
 	my $lake = copy_of($o->{base});
 	my $fault = "comm=jsonl-sink;path=$DIR;$step->{name}:$what";
 	my $before = $o->{reader} ? tree($lake) : undef;
-	my $r = sink($lake, { %$o, fault => fault($fault) });
-	my $problems = [];
+	my $r = sink($lake, { %$o, fault => fault($fault, "$lake.log") });
+	my $problems = [ order_of($lake, calls("$lake.log")) ];
 
 	if ($what =~ /kill/) {
 		push @$problems, "not killed but $r->{exit}: $r->{err}" if $r->{signal} != 9;
@@ -217,13 +219,18 @@ sub strike
 	if ($o->{reader}) {
 		push @$problems, 'a reader changed the lake' if to_json(tree($lake)) ne to_json($before);
 	} else {
-		contents($lake, $problems) unless $o->{loose};
+		if ($o->{loose}) {
+			push @$problems, missing($lake, journal_lines($lake)) unless $o->{then};
+		} else {
+			contents($lake, $problems);
+		}
 		check_acks($lake, $problems, $r->{out}, $o->{name}, @{ $o->{want} });
 		heal($lake, $o, $problems);
 	}
 	ok !@$problems, "$step->{step}: $step->{name} $step->{path} ($what)"
 	    or diag join "\n", "$o->{what}: SLUICE_FAULT='$fault'", splice(@$problems, 0, 8), "first run: $r->{err}";
 	remove_tree($lake) unless @$problems;
+	unlink "$lake.log";
 }
 
 # ---- the walk ----

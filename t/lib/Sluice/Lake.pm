@@ -25,7 +25,7 @@ use IO::Uncompress::Gunzip qw(gunzip);
 use Sluice;
 
 our @EXPORT = qw(record records mark stream stream_of bad_record all_files visible contents compare check_acks
-    left_behind tree new_lake copy_of sink went_well heal struck_lake $DIR);
+    missing journal_lines left_behind tree new_lake copy_of sink went_well heal struck_lake $DIR);
 
 # In memory where possible: thousands of runs would mostly wait for a disk that plays no part here.
 our $DIR = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
@@ -94,6 +94,26 @@ sub journal_lines
 	return map { eval { json($_) } // () } grep { /\n\z/ } @lines; # a torn tail is no commit
 }
 
+# Whether what the journal says is in the lake is there: the files of its last line may have the names before or after.
+sub missing
+{
+	my ($lake, @commits) = @_;
+	my $last = @commits ? pop @commits : {};
+	my %live;
+
+	for my $commit (@commits) {
+		$live{ $_->{file} } = 1 for @{ $commit->{add} // [] };
+		delete @live{ @{ $commit->{remove} // [] } };
+	}
+	delete @live{ @{ $last->{remove} // [] } };
+	my @missing = grep { !-e "$lake/$_" } sort keys %live;
+	for my $add (@{ $last->{add} // [] }) {
+		my $tmp = $add->{file} =~ s{[^/]*$}{$add->{tmp}}r;
+		push @missing, $add->{file} unless -e "$lake/$add->{file}" || -e "$lake/$tmp";
+	}
+	return map { "in the journal, not in the lake: $_" } @missing;
+}
+
 # Whether the visible files are whole and known to the journal; and the lines they hold.
 sub contents
 {
@@ -101,7 +121,9 @@ sub contents
 	my (%known, %lines);
 	return {} unless -d $lake;
 
-	for my $commit (journal_lines($lake)) {
+	my @commits = journal_lines($lake);
+	push @$problems, missing($lake, @commits);
+	for my $commit (@commits) {
 		$known{ $_->{file} } = $_->{records} for @{ $commit->{add} // [] };
 	}
 	for my $file (visible($lake)) {
