@@ -5,14 +5,12 @@
 #include "lake_writer.h"
 #include "log.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,84 +140,6 @@ static int finish_last(struct lake *l)
 	return 0;
 }
 
-/* Removes what the list of a dead writer names. A writer holds its list locked while it lives. */
-static int sweep_writer(struct lake *l, int writers, const char *id)
-{
-	int fd = openat(writers, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	enum line_result result;
-	struct reader r;
-	struct span line;
-	bool gone = true;
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : fail_errno(0, "%s/" META_WRITERS "/%s", l->dir, id);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		close(fd);
-		return 0;
-	}
-	reader_init(&r, fd, META_WRITERS, NULL);
-	while ((result = reader_line(&r, &line, -1)) == LINE_OK) {
-		struct buf file = BUF_INIT;
-
-		if (line.n > 2 && json_valid(line.p, line.n, NULL)) {
-			json_unescape(&file, (struct span){ line.p + 1, line.n - 2 });
-			if (lake_is_temp_name(basename(buf_cstr(&file))))
-				gone = lake_unlink(l->dirfd, file.data) && gone;
-		}
-		buf_release(&file);
-	}
-	reader_release(&r);
-	close(fd);
-	if (result == LINE_FAIL)
-		return -1;
-	/* A cut last line names a file that was not made yet. What could not be removed stays listed. */
-	if (result != LINE_WAIT && gone) {
-		unlinkat(writers, id, 0);
-		note("%s: swept the temporary files of writer %s", l->dir, id);
-	}
-	return 0;
-}
-
-static int sweep(struct lake *l)
-{
-	int fd = beneath_dir(l->dirfd, META_WRITERS), r = 0;
-	struct dirent *e;
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-
-	if (!d) {
-		fail_errno(0, "%s/" META_WRITERS, l->dir);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	while (r == 0 && (e = readdir(d)))
-		if (e->d_name[0] != '.')
-			r = sweep_writer(l, fd, e->d_name);
-	closedir(d);
-	return r;
-}
-
-/* A name of our own that nobody had before, and the list behind it, locked while we live. */
-static int become_writer(struct lake *l)
-{
-	static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-	unsigned char random[LAKE_WRITER_ID];
-	char path[64];
-
-	do {
-		if (getrandom(random, sizeof(random), 0) != sizeof(random))
-			return fail_errno(EXIT_IO, "getrandom");
-		for (int i = 0; i < LAKE_WRITER_ID; i++)
-			l->id[i] = letters[random[i] % (sizeof(letters) - 1)];
-		snprintf(path, sizeof(path), META_WRITERS "/%s", l->id);
-		l->writer_fd = openat(l->dirfd, path,
-		    O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
-	} while (l->writer_fd < 0 && errno == EEXIST);
-	if (l->writer_fd < 0 || flock(l->writer_fd, LOCK_EX | LOCK_NB) < 0)
-		return fail_errno(0, "%s/%s", l->dir, path);
-	return 0;
-}
-
 /* Locks the lake and brings our picture of it up to date: step 2. The lock's descriptor, or -1. */
 int lake_enter(struct lake *l)
 {
@@ -273,13 +193,18 @@ static int refuse_nested(const struct lake *l)
 
 static int make_meta(struct lake *l)
 {
+	int fd;
+
 	if (faccessat(l->dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && refuse_nested(l) < 0)
 		return -1;
 	if ((mkdirat(l->dirfd, META, 0777) < 0 && errno != EEXIST) ||
 	    (mkdirat(l->dirfd, META_WRITERS, 0777) < 0 && errno != EEXIST))
 		return fail_errno(0, "%s/" META, l->dir);
-	/* All three levels once per run, as for any directory that we write to. */
-	return lake_sync_dirs(l, lake_dir(l, META_WRITERS, strlen(META_WRITERS)));
+	fd = beneath_dir(l->dirfd, META_WRITERS); /* nothing on the way is a symlink */
+	if (fd < 0)
+		return fail_errno(0, "%s/" META_WRITERS, l->dir);
+	close(fd);
+	return 0;
 }
 
 static int open_lake(struct lake *l)
@@ -293,12 +218,16 @@ static int open_lake(struct lake *l)
 		return fail_errno(errno == ENOENT ? EXIT_CANTCREAT : 0, "%s", l->dir);
 	if (make_meta(l) < 0 || (lock = lake_enter(l)) < 0)
 		return -1;
-	if (sweep(l) < 0 || become_writer(l) < 0) {
+	if (lake_sweep(l) < 0 || lake_list_open(l) < 0) {
 		close(lock);
 		return -1;
 	}
 	close(lock);
-	return 0;
+	/*
+	 * All levels once per run, as for any directory that we write to; and the name of our list, before any
+	 * temporary file is made: what a power loss leaves of those is found by it.
+	 */
+	return lake_sync_dirs(l, lake_dir(l, META_WRITERS, strlen(META_WRITERS)));
 }
 
 struct lake *lake_open(const char *dir, const struct lake_options *options)
@@ -323,18 +252,11 @@ struct lake *lake_open(const char *dir, const struct lake_options *options)
 
 void lake_close(struct lake *l)
 {
-	char path[64];
-
 	if (!l)
 		return;
 	for (size_t i = 0; i < l->temps; i++)
 		lake_temp_drop(l, (int64_t)i);
-	if (l->writer_fd >= 0) {
-		snprintf(path, sizeof(path), META_WRITERS "/%s", l->id);
-		if (!l->litter)
-			unlinkat(l->dirfd, path, 0);
-		close(l->writer_fd);
-	}
+	lake_list_close(l);
 	if (l->journal_fd >= 0) {
 		close(l->journal_fd);
 		journal_reader_release(&l->reader);

@@ -183,7 +183,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Collects all data files, and all temporary files, below `path`. Never follows a symlink. */
+/* Collects all data files (NULL: none), and all temporary files, below `path`. Never follows a symlink. */
 static int walk(int dirfd, const char *path, struct names *data, struct names *temps)
 {
 	int fd = beneath_dir(dirfd, path), r = 0;
@@ -209,12 +209,23 @@ static int walk(int dirfd, const char *path, struct names *data, struct names *t
 		else if (e->d_name[0] != '.' && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 			if (S_ISDIR(st.st_mode))
 				r = walk(dirfd, buf_cstr(&full), data, temps);
-			else if (lake_is_data_name(name))
+			else if (data && lake_is_data_name(name))
 				add_name(data, buf_cstr(&full));
 		}
 		buf_release(&full);
 	}
 	closedir(d);
+	return r;
+}
+
+int lake_each_temp(int dirfd, int (*temp)(void *ctx, const char *file), void *ctx)
+{
+	struct names temps = { 0 };
+	int r = walk(dirfd, "", NULL, &temps);
+
+	for (size_t i = 0; r == 0 && i < temps.count; i++)
+		r = temp(ctx, temps.item[i]);
+	release_names(&temps);
 	return r;
 }
 

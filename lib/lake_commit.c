@@ -328,8 +328,8 @@ static int settle(struct lake *l, const struct lake_commit *c, const struct draf
 	while (l->temps > 0 && !l->temp[l->temps - 1].dir)
 		l->temps--;
 	/* Nothing of ours is left: the list of a long-running writer must not grow for ever. */
-	if (l->temps == 0 && !l->litter && ftruncate(l->writer_fd, 0) < 0)
-		return fail_errno(EXIT_IO, "%s/" META_WRITERS "/%s", l->dir, l->id);
+	if (l->temps == 0 && !l->litter && lake_list_clear(l) < 0)
+		return -1;
 	/* The commit is done, and a journal that could not be rolled serves on: the next commit tries again. */
 	if (l->reader.at > l->options.roll_bytes && roll(l) < 0)
 		warn("%s; the journal was not rolled", fail_message());

@@ -55,6 +55,9 @@ int lake_verify_file(const struct lake_catalog *c, const struct lake_entry *e);
 int lake_each_unknown(const char *dir, int (*stray)(void *ctx, const char *file),
     int (*temp)(void *ctx, const char *file), void *ctx);
 
+/* Calls temp() for each temporary file in the lake, with its path below it. 0; -1 with fail(), also of temp(). */
+int lake_each_temp(int dirfd, int (*temp)(void *ctx, const char *file), void *ctx);
+
 /* Whether the entry is still as it was: a writer may have replaced or removed the file under us. */
 bool lake_still_live(const char *dir, const struct lake_entry *e);
 

@@ -1,7 +1,5 @@
 /* Directories and temporary files of a writer. */
 #include "beneath.h"
-#include "io.h"
-#include "json.h"
 #include "lake_writer.h"
 #include "log.h"
 
@@ -78,22 +76,6 @@ void lake_temp_name(const struct lake *l, int64_t number, char *to, size_t size)
 	snprintf(to, size, TEMP_PREFIX "%s-%" PRId64, l->id, number);
 }
 
-/* Notes the name in the writer's list before the file is made: whoever finds us dead removes it. */
-static int register_temp(struct lake *l, const struct lake_dir *d, const char *name)
-{
-	struct buf path = BUF_INIT, line = BUF_INIT;
-	int r = 0;
-
-	buf_addf(&path, "%s%s%s", d->path, *d->path ? "/" : "", name);
-	json_escape(&line, path.data, path.len);
-	buf_add_char(&line, '\n');
-	if (write_all(l->writer_fd, line.data, line.len) < 0)
-		r = fail_errno(EXIT_IO, "%s/" META_WRITERS "/%s", l->dir, l->id);
-	buf_release(&path);
-	buf_release(&line);
-	return r;
-}
-
 static int bad_place(struct lake *l, const char *path)
 {
 	if (errno == ELOOP || errno == ENOTDIR || errno == EXDEV)
@@ -126,7 +108,7 @@ int64_t lake_temp(struct lake *l, struct span path, int *fd)
 	if (dirfd < 0)
 		return bad_place(l, d->path);
 	lake_temp_name(l, l->next_number, name, sizeof(name));
-	if (register_temp(l, d, name) < 0) {
+	if (lake_list_add(l, d, name) < 0) {
 		close(dirfd);
 		return -1;
 	}
@@ -167,7 +149,7 @@ int lake_temp_reopen(struct lake *l, int64_t temp)
 	return fd;
 }
 
-/* Whether it is gone now. */
+/* For good: only then may the list that names it go. Whether it is gone now. */
 bool lake_unlink(int dirfd, const char *path)
 {
 	char *dir = xstrndup(path, beneath_dirname(path, strlen(path)));
@@ -176,6 +158,7 @@ bool lake_unlink(int dirfd, const char *path)
 
 	if (fd >= 0) {
 		gone = unlinkat(fd, path + (*dir ? strlen(dir) + 1 : 0), 0) == 0 || errno == ENOENT;
+		gone = gone && fsync(fd) == 0;
 		close(fd);
 	}
 	free(dir);

@@ -1,6 +1,6 @@
 /*
  * lake_writer: what the writing side of the lake module shares: lake.c (opening, and what the journal says),
- * lake_temp.c (directories and temporary files), lake_commit.c. The steps of a commit are numbered as in
+ * lake_temp.c (directories and temporary files), lake_list.c (lists of those, and the dead), lake_commit.c. The steps of a commit are numbered as in
  * sluice-lake(5).
  */
 #ifndef SLUICE_LAKE_WRITER_H
@@ -49,7 +49,8 @@ struct lake {
 	struct lake_name *names;
 
 	char id[LAKE_WRITER_ID + 1];
-	int writer_fd;
+	int writer_fd; /* our list */
+	struct buf boot; /* the first line of every list that is made before the next power loss; empty: not known */
 	struct lake_dir *dirs[LAKE_DIR_BUCKETS];
 	struct lake_temp *temp;
 	size_t temps, temps_cap;
@@ -75,7 +76,20 @@ int lake_sync_dirs(struct lake *l, struct lake_dir *d); /* step 1, for one that 
 
 void lake_temp_name(const struct lake *l, int64_t number, char *to, size_t size);
 
-/* Removes a file below the lake. Whether it is gone. */
+/* Removes a file below the lake, durably. Whether it is gone. */
 bool lake_unlink(int dirfd, const char *path);
+
+/* ---- lists of temporary files ---- */
+
+/* Takes a name that nobody had before and makes the list behind it, locked while we live. 0 or -1 with fail(). */
+int lake_list_open(struct lake *l);
+/* Notes a temporary file, before it is made: whoever finds us dead removes it. 0 or -1 with fail(). */
+int lake_list_add(struct lake *l, const struct lake_dir *d, const char *name);
+/* Nothing of ours is left. 0 or -1 with fail(). */
+int lake_list_clear(struct lake *l);
+void lake_list_close(struct lake *l);
+
+/* Removes the temporary files of dead writers, under the lock when the last commit is finished. 0 or -1 with fail(). */
+int lake_sweep(struct lake *l);
 
 #endif
