@@ -79,10 +79,10 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 # Preloaded into any program, so never instrumented itself
-$(FAULT): t/fault/libfault.c
+$(FAULT): $(wildcard t/fault/*.[ch])
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  CC $<")
-	$(Q)$(CC) -std=c11 $(WARN) $(CFLAGS) -fPIC -shared -o $@ $<
+	$(if $(V),,@echo "  CC $@")
+	$(Q)$(CC) -std=c11 $(WARN) $(CFLAGS) -fPIC -shared -o $@ $(filter %.c,$^)
 
 .SECONDARY:
 

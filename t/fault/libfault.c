@@ -21,10 +21,14 @@
  * -ERRNO, or what killed it), separated by tabs, so that a test can count the calls of a run and then
  * visit each of them.
  *
+ * SLUICE_RECORD and SLUICE_RECORD_DIR record a run for the simulator of power losses: see record.c.
+ *
  * Everything runs through libc's own syscall(3): one symbol to look up, and nothing that a signal
  * handler might not call. What stdio does inside libc is not seen. Sanitizer builds need ASAN_OPTIONS=verify_asan_link_order=0.
  */
 #define _GNU_SOURCE
+#include "fault.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +50,6 @@
 #include <unistd.h>
 
 #define MAX_RULES 32
-#define TEXT_SIZE (2 * PATH_MAX + 16)
 
 enum what { ERRNO, SHORT, KILL_BEFORE, KILL_MID, KILL_AFTER, STOP_BEFORE };
 
@@ -63,7 +66,7 @@ static int log_fd = -1;
 static atomic_ulong log_lines;
 static char comm[17];
 static bool need_path;
-static long (*libc_syscall)(long number, ...);
+long (*libc_syscall)(long number, ...);
 
 /* ---- configuration ---- */
 
@@ -137,6 +140,7 @@ static void open_log(const char *path)
 __attribute__((constructor)) static void init(void)
 {
 	const char *spec = getenv("SLUICE_FAULT"), *log = getenv("SLUICE_FAULT_LOG");
+	const char *record = getenv("SLUICE_RECORD"), *dir = getenv("SLUICE_RECORD_DIR");
 	static char *copy; /* the rules point into it */
 	char *save, *path = NULL;
 	bool mine = true;
@@ -159,18 +163,11 @@ __attribute__((constructor)) static void init(void)
 		rule_count = 0;
 	else if (log)
 		open_log(log);
+	if (mine && record && dir)
+		record_open(record, dir);
 }
 
 /* ---- one call ---- */
-
-struct call {
-	const char *name, *group;
-	int fd;           /* or the directory that path is relative to */
-	const char *path; /* NULL: the call is about fd */
-	int fd2;          /* of path2: the other name of rename and link */
-	const char *path2;
-	struct rule *hit;
-};
 
 static size_t add(char *to, size_t at, const char *s)
 {
@@ -194,7 +191,7 @@ static size_t add_number(char *to, size_t at, unsigned long v)
 	return add(to, at, p);
 }
 
-static size_t add_path(char *to, size_t at, int fd, const char *path)
+size_t fault_path(char *to, size_t at, int fd, const char *path)
 {
 	char link[40];
 	size_t n;
@@ -220,10 +217,10 @@ static void describe(const struct call *c, char text[TEXT_SIZE])
 	text[0] = '\0';
 	if (!need_path)
 		return;
-	n = add_path(text, 0, c->fd, c->path);
+	n = fault_path(text, 0, c->fd, c->path);
 	if (c->path2) {
 		n = add(text, n, " -> ");
-		add_path(text, n, c->fd2, c->path2);
+		fault_path(text, n, c->fd2, c->path2);
 	}
 }
 
@@ -280,30 +277,30 @@ static bool refuse(struct call *c)
 
 	if (!libc_syscall)
 		init(); /* another library's constructor was quicker */
-	if (rule_count == 0)
-		return false;
-	describe(c, path);
+	if (rule_count > 0)
+		describe(c, path);
 	for (int i = 0; i < rule_count; i++)
 		if (applies(&rules[i], c, path) && !c->hit)
 			c->hit = &rules[i];
-	if (!c->hit)
-		return false;
-	if (c->hit->what == KILL_BEFORE)
+	if (c->hit && c->hit->what == KILL_BEFORE)
 		die(c, path, "kill-before");
-	if (c->hit->what == STOP_BEFORE)
+	if (c->hit && c->hit->what == STOP_BEFORE)
 		libc_syscall(SYS_kill, getpid(), SIGSTOP);
-	if (c->hit->what != ERRNO)
+	record_before(c);
+	if (!c->hit || c->hit->what != ERRNO)
 		return false;
+	record_after(c, -1);
 	write_log(c, path, -c->hit->error, NULL);
 	errno = c->hit->error;
 	return true;
 }
 
-static long done(const struct call *c, long result)
+static long done(struct call *c, long result)
 {
 	int saved = errno;
 	char path[TEXT_SIZE];
 
+	record_after(c, result);
 	if (log_fd >= 0 || c->hit)
 		describe(c, path);
 	if (c->hit && c->hit->what == KILL_AFTER)
@@ -327,14 +324,14 @@ static size_t cut(const struct call *c, size_t n)
 
 ssize_t write(int fd, const void *p, size_t n)
 {
-	struct call c = { .name = "write", .group = "write", .fd = fd };
+	struct call c = { .name = "write", .group = "write", .fd = fd, .data = p, .at = -1 };
 
 	return refuse(&c) ? -1 : done(&c, libc_syscall(SYS_write, fd, p, cut(&c, n)));
 }
 
 ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
 {
-	struct call c = { .name = "pwrite", .group = "write", .fd = fd };
+	struct call c = { .name = "pwrite", .group = "write", .fd = fd, .data = p, .at = at };
 
 	return refuse(&c) ? -1 : done(&c, libc_syscall(SYS_pwrite64, fd, p, cut(&c, n), at));
 }
@@ -346,11 +343,13 @@ ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
 
 ssize_t writev(int fd, const struct iovec *v, int count)
 {
-	struct call c = { .name = "writev", .group = "write", .fd = fd };
+	struct call c = { .name = "writev", .group = "write", .fd = fd, .at = -1 };
 
 	if (refuse(&c))
 		return -1;
-	if (count > 0 && cut(&c, 2) == 1)
+	c.data = count > 0 ? v[0].iov_base : NULL;
+	/* Recorded, it comes short: one piece of data for each event. */
+	if (count > 0 && (c.recorded || cut(&c, 2) == 1))
 		return done(&c, libc_syscall(SYS_write, fd, v[0].iov_base, cut(&c, v[0].iov_len)));
 	return done(&c, libc_syscall(SYS_writev, fd, v, count));
 }
@@ -410,7 +409,7 @@ int fdatasync(int fd)
 
 int ftruncate(int fd, off_t size)
 {
-	struct call c = { .name = "ftruncate", .group = "ftruncate", .fd = fd };
+	struct call c = { .name = "ftruncate", .group = "ftruncate", .fd = fd, .at = size };
 
 	return refuse(&c) ? -1 : (int)done(&c, libc_syscall(SYS_ftruncate, fd, size));
 }
@@ -455,7 +454,7 @@ int close(int fd)
 
 static int open_as(const char *name, int dir, const char *path, int flags, mode_t mode)
 {
-	struct call c = { .name = name, .group = "open", .fd = dir, .path = path };
+	struct call c = { .name = name, .group = "open", .fd = dir, .path = path, .at = flags };
 
 	return refuse(&c) ? -1 : (int)done(&c, libc_syscall(SYS_openat, dir, path, flags, mode));
 }
@@ -620,7 +619,8 @@ long syscall(long number, ...)
 		struct call c = { .name = "openat2",
 			.group = "open",
 			.fd = (int)a[0],
-			.path = (const char *)a[1] };
+			.path = (const char *)a[1],
+			.at = (long long)((const struct open_how *)a[2])->flags };
 
 		return refuse(&c) ? -1 : done(&c, libc_syscall(number, a[0], a[1], a[2], a[3]));
 	}

@@ -1,0 +1,410 @@
+# The commit protocol of sluice-lake(5) under power loss: runs of jsonl-sink are recorded, and for each moment
+# of a run the states are built that POSIX allows the disk to be in (t/lib/Sluice/Power.pm says which).
+# In each of them
+#
+# - -Q finds every position that was acknowledged before, and --check has nothing to say;
+# - the same line run again completes, and then every record is there once, --check is clean, what could be
+#   seen before is as it was, and nothing is left lying about.
+#
+# All states of a small run; of others a sample. SLUICE_LONG=1: more of them; SLUICE_STATES=N: so many times as
+# many; SLUICE_SEED=N: another sample. SLUICE_BUILD=DIR tests another build; prove t/power-loss.t :: TEXT only
+# what has TEXT in its name.
+# What fails is kept in /tmp/sluice-power-*, with the record of the run.
+#
+# That all this can fail is shown by controls: records of good runs from which a sync is taken out, or in which
+# two calls have changed places, must be found wrong.
+
+use strict;
+use warnings;
+use File::Path qw(remove_tree);
+use File::Temp ();
+use FindBin;
+use IO::Handle;
+use IO::Uncompress::Gunzip qw(gunzip);
+use IPC::Open2 qw(open2);
+use lib "$FindBin::Bin/lib";
+use Sluice;
+use Sluice::Power;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $seed = $ENV{SLUICE_SEED} // 5;
+my $times = ($ENV{SLUICE_LONG} ? 8 : 1) * ($ENV{SLUICE_STATES} // 1) / (sanitized() ? 10 : 1);
+my $dir = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
+my ($only) = @ARGV;
+my ($names, $states, $started) = (0, 0, time);
+$SIG{PIPE} = 'IGNORE';
+
+# ---- what goes in ----
+
+sub line
+{
+	my ($partition, $offset) = @_;
+	return sprintf '{"topic":"T","partition":%d,"offset":%d,"tstype":"create","ts":%d,"payload":{"n":%d}}',
+	    $partition, $offset, 1_763_697_600_000 + $offset, $offset * 7;
+}
+
+# with_path([PATH, PARTITION, OFFSET]..)
+sub with_path { return map { '{"path":"' . $_->[0] . '",' . substr(line(@$_[ 1, 2 ]), 1) . "\n" } @_ }
+
+sub mark { return '{"mark":{"kind":"' . shift() . '"' . join('', map { ",$_" } @_) . "}}\n" }
+
+sub stream
+{
+	my (@records) = @_;
+	my (%from, %to);
+	for (@records) {
+		$from{ $_->[1] } //= $_->[2];
+		$to{ $_->[1] } = $_->[2] + 1;
+	}
+	my $place = sub { "\"topic\":\"T\",\"partition\":$_[0],\"offset\":$_[1]" };
+	return join '', (map { mark('start', $place->($_, $from{$_})) } sort keys %from), with_path(@records),
+	    (map { mark('position', $place->($_, $to{$_})) } sort keys %to), mark('end', '"records":' . @records);
+}
+
+# ---- one state ----
+
+# Shells that run the tools: forking this process for each would take most of the time. Each has a job at a time.
+my @shells;
+
+sub start_shell
+{
+	my ($script) = @_;
+	my $shell = (grep { !$_->{busy} } @shells)[0];
+	if (!$shell) {
+		$shell = {};
+		open2($shell->{from}, $shell->{to}, 'sh');
+		push @shells, $shell;
+	}
+	$shell->{busy} = $script;
+	print { $shell->{to} } "$script\n";
+	$shell->{to}->flush;
+	return $shell;
+}
+
+# What the script has printed, word by word.
+sub answer
+{
+	my ($shell) = @_;
+	local $SIG{ALRM} = sub { die "no answer after 120 s: $shell->{busy}\n" };
+	alarm 120;
+	my $answer = readline $shell->{from};
+	alarm 0;
+	delete $shell->{busy};
+	return split ' ', $answer // die "the shell died\n";
+}
+
+# What stands below a directory: { path => content }, of hidden files only the names.
+sub files
+{
+	my ($path, $prefix, $to) = @_;
+	opendir my $d, $path or return $to;
+	for (readdir $d) {
+		next if $_ eq '.' || $_ eq '..';
+		if (-d "$path/$_") {
+			files("$path/$_", "$prefix$_/", $to);
+		} else {
+			$to->{"$prefix$_"} = "$prefix$_" =~ m{(^|/)\.} ? '' : slurp("$path/$_");
+		}
+	}
+	return $to;
+}
+
+sub visible { my ($files) = @_; return grep { !m{(^|/)\.} } sort keys %$files }
+
+sub lines_of
+{
+	my ($files) = @_;
+	my @lines;
+	for my $file (visible($files)) {
+		my $text = $files->{$file};
+		gunzip(\$files->{$file} => \$text, MultiStream => 1) if $file =~ /\.gz$/;
+		push @lines, split /\n/, $text;
+	}
+	return @lines;
+}
+
+sub positions { return map { ($_->{mark}{partition} => $_->{mark}{offset}) } json_lines($_[0]) }
+
+# Lets the tools loose on a state that stands in $d: a job to be judged.
+sub try
+{
+	my ($s, $d) = @_;
+	return { s => $s, dir => $d, acked => $s->{acked}, before => files("$d/lake", '', {}),
+		when => "after event $s->{at}, $s->{event}", shell => start_shell(<<~"END") };
+		cd $d; jsonl-sink -Q -N $s->{name} lake >q 2>qe; a=\$?; jsonl-sink --check lake >f 2>fe; b=\$?
+		$s->{env} jsonl-sink @{ $s->{args} } lake <$s->{in} >r 2>re; c=\$?
+		jsonl-sink --check lake >l 2>le; echo \$a \$b \$c \$?
+		END
+}
+
+sub judge
+{
+	my ($job) = @_;
+	my ($s, $d, $acked, $before) = @$job{qw(s dir acked before)};
+	my ($q, $first, $run, $last) = answer($job->{shell});
+	my $after = files("$d/lake", '', {});
+	my %stored = positions(slurp("$d/q"));
+	my $lake = keys %$acked || grep { m{^\.sluice/} } keys %$before; # else there may be none yet
+	my (@problems, %have);
+
+	push @problems, "-Q: $q: " . slurp("$d/qe") if $q;
+	push @problems, map { "acknowledged, not stored: $_: $acked->{$_}" }
+	    grep { ($stored{$_} // -1) < $acked->{$_} } sort keys %$acked;
+	push @problems, "--check after the loss: $first: " . slurp("$d/fe") if $first && $lake;
+	push @problems, "run again: $run: " . slurp("$d/re") if $run != $s->{exit};
+	push @problems, "--check at the end: $last: " . slurp("$d/le") if $last;
+	push @problems, map { "left behind: $_" } grep { m{(^|/)\.sluice-[^/]*$|/writers/|/failed$} } sort keys %$after;
+	push @problems, map { "changed: $_" }
+	    grep { ($after->{$_} // '') ne $before->{$_} } $s->{mode} eq 'append' ? visible($before) : ();
+	$have{$_}++ for lines_of($after);
+	push @problems, map { "twice: $_" } grep { $have{$_} > 1 } sort keys %have;
+	push @problems, map { "lost: $_" } grep { !$have{$_} } @{ $s->{want} };
+	push @problems, map { "too much: $_" } grep { !$s->{wanted}{$_} } sort keys %have;
+	return join "\n", $job->{when}, @problems if @problems;
+	return '';
+}
+
+# The oldest job ends.
+sub settle
+{
+	my ($s) = @_;
+	my $job = shift @{ $s->{jobs} };
+	my $found = judge($job);
+
+	$s->{found} = $found if $s->{until} && $found =~ $s->{until};
+	if ($found && !$s->{until} && @{ $s->{problems} } < 5) {
+		my $kept = "/tmp/sluice-power-$$-$s->{count}";
+		remove_tree($kept);
+		mkdir $kept;
+		$s->{disk}->build($job->{state}, "$kept/state");
+		run('cp', '-a', $s->{work}, "$kept/run");
+		$found .= "\nkept in $kept";
+	}
+	push @{ $s->{problems} }, $found if $found;
+	remove_tree($job->{dir});
+}
+
+# ---- one run ----
+
+# A scenario: {base} runs that are durable, {runs} that are recorded, one after the other, and the power is lost
+# in the last; {mangle}: changes the list of events, for a control, and
+# says from where on to look ({from}).
+sub prepare
+{
+	my (%o) = @_;
+	my $work = "$dir/" . ++$names;
+	my $s = { exit => 0, mode => 'append', env => '', args => ['-a'], mangle => sub { shift; @_ }, %o,
+		work => $work, jobs => [], problems => [], count => 0, seen => {} };
+
+	$s->{name} //= $s->{mode};
+	$s->{wanted} = { map { $_ => 1 } @{ $s->{want} } };
+	$s->{in} = "$work.in";
+	mkdir $work or die $!;
+	mkdir "$work/d" or die $!;
+	spew($s->{in}, $s->{stream});
+	for my $base (@{ $s->{base} // [] }) {
+		my $r = run('env', 'jsonl-sink', @{ $base->{args} // ['-a'] }, "$work/d/lake", { stdin => $base->{stream} });
+		die "base: $r->{exit}: $r->{err}" if $r->{exit};
+	}
+	$s->{disk} = Sluice::Power->new("$work/d");
+	$s->{acked} = { positions(run('jsonl-sink', '-Q', '-N', $s->{name}, "$work/d/lake")->{out}) };
+	return $s;
+}
+
+# One recorded run: its events. $kill: after so many of them.
+sub recorded
+{
+	my ($s, $kill, $spec) = @_;
+	my $trace = "$s->{work}/trace" . ++$s->{traces};
+	my $env = record("$s->{work}/d", $trace, $spec);
+	my %more = $s->{env} =~ /(\w+)=(\w+)/g;
+	my $r = run('jsonl-sink', @{ $s->{args} }, "$s->{work}/d/lake",
+	    { stdin => $s->{stream}, env => { %$env, %more, $kill ? (SLUICE_RECORD_KILL => $kill) : () } });
+
+	die "recorded: exit $r->{exit}: $r->{err}" if $kill || $spec ? $r->{signal} != 9 : $r->{exit} != $s->{exit};
+	return $s->{mangle}->($s, events($trace));
+}
+
+sub visit
+{
+	my ($s, $state) = @_;
+	my $key = $s->{disk}->digest($state) . join ',', map { "$_:$s->{acked}{$_}" } sort keys %{ $s->{acked} };
+	my $to = "$dir/s" . ++$names;
+
+	return 0 if $s->{seen}{$key}++ || $s->{found};
+	$s->{disk}->build($state, $to);
+	push @{ $s->{jobs} }, { state => $state, %{ try($s, $to) } };
+	$s->{count}++;
+	$states++;
+	settle($s) if @{ $s->{jobs} } >= 3;
+	return 1;
+}
+
+sub describe { my ($e) = @_; return join ' ', grep { length } @$e{qw(call path path2)} }
+
+# Walks through a run and looks at the states after each event: all, or $n in all.
+sub walk
+{
+	my ($s, $n, @events) = @_;
+	my ($seen, $points) = ($s->{count}, @events + 1);
+	my $look = sub {
+		return if $s->{at} < ($s->{from} // 0);
+		return $s->{disk}->each_state(sub { visit($s, @_) }, few => !$ENV{SLUICE_LONG}) if $n eq 'all';
+		my $rest = ($n - ($s->{count} - $seen)) / ($points - $s->{at});
+		$rest = int($rest) + (rand() < $rest - int $rest);
+		$s->{disk}->some_states($rest, sub { visit($s, @_) }) if $rest > 0;
+	};
+
+	@$s{qw(at event)} = (0, 'the start');
+	$look->();
+	for my $e (@events) {
+		$s->{disk}->apply($e);
+		$s->{acked} = { %{ $s->{acked} }, positions($e->{data}) } if $e->{call} eq 'ack';
+		$s->{at}++;
+		$s->{event} = describe($e);
+		$look->();
+	}
+	settle($s) while @{ $s->{jobs} };
+}
+
+# Only applies them: what processes see later is as if nothing had been lost.
+sub apply_all
+{
+	my ($s, @events) = @_;
+	for my $e (@events) {
+		$s->{disk}->apply($e);
+		$s->{acked} = { %{ $s->{acked} }, positions($e->{data}) } if $e->{call} eq 'ack';
+	}
+}
+
+sub report_on
+{
+	my ($s, $what) = @_;
+	my @bad = @{ $s->{problems} };
+
+	ok !@bad, sprintf '%s: %d states', $what, $s->{count};
+	diag join "\n", scalar(@bad) . " states are wrong, seed $seed", @bad[ 0 .. ($#bad < 4 ? $#bad : 4) ] if @bad;
+}
+
+# scenario(WHAT, N, ..): a run, and N of its states, or `all`.
+sub scenario
+{
+	my ($what, $n, %o) = @_;
+	return if skipped($what);
+	my $s = prepare(%o);
+	my $from = time;
+	walk($s, $n eq 'all' ? $n : $n * $times, recorded($s));
+	note sprintf '%d states in %.1f s', $s->{count}, time - $from;
+	report_on($s, $what);
+	remove_tree($s->{work});
+}
+
+# Whether this one is not wanted; else it begins with its own random numbers.
+sub skipped
+{
+	my ($what) = @_;
+	srand int($seed) + length $what;
+	return defined $only && index($what, $only) < 0;
+}
+
+# The same for a run that did it wrong: something must be found, and it must be what $like says.
+sub control
+{
+	my ($what, $like, %o) = @_;
+	return if skipped("control: $what");
+	my $s = prepare(%o, until => $like);
+	walk($s, $o{look} // 400, recorded($s));
+	ok $s->{found}, "control: $what: found after $s->{count} states"
+	    or diag @{ $s->{problems} } ? "other problems: $s->{problems}[0]" : 'nothing was found';
+	note $s->{found} if $s->{found};
+	remove_tree($s->{work});
+}
+
+# without(CALL, PATH, N..): the events but for the Nth (all) of CALL whose path matches.
+sub without
+{
+	my ($call, $path, @n) = @_;
+	return mangle => sub {
+		my ($s, @events) = @_;
+		my @hits = grep { $events[$_]{call} eq $call && $events[$_]{path} =~ $path } 0 .. $#events;
+		my %drop = map { $_ => 1 } @n ? @hits[ map { $_ - 1 } @n ] : @hits;
+		($s->{from}) = sort { $a <=> $b } keys %drop;
+		die "there is no $call of $path\n" if !defined $s->{from};
+		return map { $drop{$_} ? () : $events[$_] } 0 .. $#events;
+	};
+}
+
+# too_early(CALL, PATH, CALL2, PATH2): the first of CALL comes before the first CALL2.
+sub too_early
+{
+	my ($call, $path, $call2, $path2) = @_;
+	return mangle => sub {
+		my ($s, @events) = @_;
+		my ($from) = grep { $events[$_]{call} eq $call && $events[$_]{path} =~ $path } 0 .. $#events;
+		my ($to) = grep { $events[$_]{call} eq $call2 && $events[$_]{path} =~ $path2 } 0 .. $#events;
+		die "$call, $call2: not there, or not in this order\n" unless defined $from && $from > $to;
+		$s->{from} = $to;
+		return (@events[ 0 .. $to - 1 ], $events[$from], @events[ $to .. $from - 1, $from + 1 .. $#events ]);
+	};
+}
+
+# ---- the runs ----
+
+sub lines { return want => [ map { line(@$_[ 1, 2 ]) } @_ ] }
+
+# $n records of two partitions, spread over so many paths
+sub records { my ($n, $paths, $from) = @_; return map { [ $paths->($_ % 2, $_), $_ % 2, int $_ / 2 ] } ($from // 0) .. $n - 1 }
+
+my @small = ([ 'a', 0, 0 ], [ 'b', 0, 1 ], [ 'b', 0, 2 ], [ 'b', 0, 3 ], [ 'b', 0, 4 ]);
+my %small = (stream => stream(@small), args => [ '-a', '--size', 300 ], lines(@small));
+my @deep = records(40, sub { "streams/T/day=0" . int $_[1] / 10 });
+my @wide = records(80, sub { "wide/p" . $_[1] % 30 });
+
+scenario('a small run, all states', 'all', %small);
+
+scenario('directories to make, four commits', 120, stream => stream(@deep), args => [ '-a', '--size', '1k' ], lines(@deep));
+
+scenario('gzip in two threads', 100, stream => stream(@deep), lines(@deep),
+	args => [ '-a', '-z', 'gzip:1', '-j', 2, '--size', '1k' ]);
+
+scenario('a journal that rolls', 120, stream => stream(@deep), lines(@deep),
+	args => [ '-a', '--size', '1k' ], env => 'SLUICE_ROLL_BYTES=900');
+
+scenario('many paths, two commits', 100, stream => stream(@wide), args => [ '-a', '--size', '4k' ], lines(@wide));
+
+scenario('a lake that has data', 80, stream => stream(@deep), args => ['-a'], lines(@deep),
+	base => [ { stream => stream(@deep[ 0 .. 13 ]) } ]);
+
+{
+	my @old = records(8, sub { "t/" . (qw(a b))[ $_[0] ] });
+	my @new = records(20, sub { "t/" . (qw(b c))[ $_[0] ] }, 8);
+	my @left = grep { $_->[0] eq 't/a' } @old;
+	scenario('overwrite, which removes and replaces', 100, mode => 'overwrite', stream => stream(@new),
+		args => [ '-a', '-m', 'overwrite' ], lines(@left, @new),
+		base => [ { stream => stream(@old) } ]);
+	scenario('overwrite of snapshots', 100, mode => 'overwrite', stream => stream(@new),
+		args => [ '-a', '-m', 'overwrite', '-z', 'gzip' ], lines(@left, @new),
+		base => [ { stream => stream(@old), args => [ '-m', 'overwrite' ] } ]);
+	scenario('ignore', 80, mode => 'ignore', stream => stream(@new), args => [ '-a', '-m', 'ignore' ],
+		lines(@old, grep { $_->[0] eq 't/c' } @new), base => [ { stream => stream(@old) } ]);
+}
+
+# ---- can it fail? ----
+
+control('data files are not synced', qr/--check after the loss: 65/, %small, without('fsync', qr{/\.sluice-\w+-\d+$}));
+control('the journal is not synced', qr/acknowledged, not stored/, %small, without('fdatasync', qr{/journal$}));
+control('acknowledged before the journal is synced', qr/acknowledged, not stored/, %small,
+	too_early('ack', qr//, 'fdatasync', qr{/journal$}), look => 'all');
+control('the directory of a temporary file is not synced', qr/run again: 65/, %small, without('fsync', qr{/lake/a$}, 1));
+control('nor the one above', qr/run again: 65/, %small, without('fsync', qr{/lake$}));
+control('nor that of the lake', qr/acknowledged, not stored/, %small, without('fsync', qr{/d$}));
+control('a file has its name before the journal has its line', qr/not in the journal/, %small,
+	too_early('rename', qr{/lake/b/}, 'fdatasync', qr{/journal$}), look => 'all');
+control('a final name is not synced', qr/lost: /, %small, without('fsync', qr{/lake/a$}, 2));
+control('the name of the journal is not synced', qr/acknowledged, not stored/, %small, without('fsync', qr{/\.sluice$}));
+control('the name of the list of temporary files is not synced', qr/left behind/, %small,
+	without('fsync', qr{/writers$}));
+
+diag sprintf '%d states in %.0f s, seed %s', $states, time - $started, $seed;
+done_testing;
