@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define READ_TRIES 5 /* a writer that cuts a torn line under us may make one read look damaged */
+#define READ_TRIES   5 /* a writer that cuts a torn line under us may make one read look damaged */
+#define JOURNALS_MAX 100000
 
 /* ---- journals ---- */
 
@@ -23,6 +24,19 @@ struct walk {
 	struct buf *last;
 	int64_t done; /* lake_done(), looked up before the journal was opened */
 };
+
+struct journal_name {
+	char text[33];
+};
+
+/* For messages; the caller's to free. */
+static char *journal_path(const struct walk *w, const char *name)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), META "/%s", name);
+	return lake_path(w->dir, file);
+}
 
 /* Opens .sluice/NAME. -1: errno ENOENT, or fail(). */
 static int open_journal(const struct walk *w, const char *name)
@@ -37,68 +51,107 @@ static int open_journal(const struct walk *w, const char *name)
 	return fd;
 }
 
-static int walk_journal(const struct walk *w, int fd, const char *name, int depth);
-
-static int walk_previous(const struct walk *w, struct span previous, int depth)
+/* Reads one journal whole. The newest may still be written to; only its last line can be the lake's. */
+static int walk_journal(const struct walk *w, int fd, const char *name, bool newest)
 {
-	char *name;
-	int fd, r;
-
-	if (previous.n == 0)
-		return 0;
-	if (previous.n > 32 || memchr(previous.p, '/', previous.n) || depth > 100000)
-		return fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it",
-		    w->dir);
-	name = xstrndup(previous.p, previous.n);
-	fd = open_journal(w, name);
-	r = fd < 0 ? -1 : walk_journal(w, fd, name, depth + 1);
-	free(name);
-	return r;
-}
-
-static int walk_journal(const struct walk *w, int fd, const char *name, int depth)
-{
-	struct buf path = BUF_INIT;
+	char *path = journal_path(w, name);
 	struct journal_reader r;
 	struct journal_line line = { 0 };
 	int64_t commit = 0;
 	int more;
 
-	buf_addf(&path, "%s/" META "/%s", w->dir, name);
-	journal_reader_init(&r, fd, buf_cstr(&path));
-	buf_release(&path);
+	journal_reader_init(&r, fd, path);
+	free(path);
 	while ((more = journal_next(&r, &line, lake_in_place, (void *)&w->dirfd)) > 0) {
-		if (line.snapshot && r.lines == 1 && walk_previous(w, line.previous, depth) < 0)
-			more = -1;
-		if (more > 0 && w->last && depth == 0) {
+		if (w->last && newest) {
 			buf_clear(w->last);
 			if (!line.snapshot)
 				buf_add_span(w->last, line.raw);
 		}
-		if (more > 0 && w->each(w->ctx, &line) < 0)
+		if (w->each(w->ctx, &line) < 0) {
 			more = -1;
-		if (more < 0)
 			break;
+		}
 		commit = line.commit;
 	}
-	if (more == 0 && depth == 0)
+	if (more == 0 && newest)
 		more = lake_check_end(&r, commit, w->done);
 	if (more == 0 && r.torn)
 		note("%s: a torn line at byte %" PRId64 " is ignored", r.name, r.at);
 	journal_reader_release(&r);
 	journal_line_release(&line);
-	close(fd);
 	return more;
+}
+
+/* What the snapshot at the head of a journal calls the one before: 1; 0: it is the oldest; -1. */
+static int read_previous(const struct walk *w, int fd, const char *name, struct journal_name *previous)
+{
+	char *path = journal_path(w, name);
+	struct journal_reader r;
+	struct journal_line line = { 0 };
+	struct span named = { 0 };
+	int more;
+
+	journal_reader_init(&r, fd, path);
+	free(path);
+	more = journal_next(&r, &line, lake_in_place, (void *)&w->dirfd);
+	if (more > 0 && line.snapshot)
+		named = line.previous;
+	if (named.n >= sizeof(previous->text) || (named.n > 0 && memchr(named.p, '/', named.n)))
+		more = fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it",
+		    w->dir);
+	else if (named.n > 0)
+		snprintf(previous->text, sizeof(previous->text), "%.*s", (int)named.n, named.p);
+	journal_reader_release(&r);
+	journal_line_release(&line);
+	return more < 0 ? -1 : named.n > 0;
+}
+
+/*
+ * Each journal names the one before, so the way leads back first. The newest stays open, for it may be rolled
+ * meanwhile; those before never change, and are opened one at a time: there may be thousands.
+ */
+static int walk_journals(const struct walk *w, int newest)
+{
+	struct journal_name *name = NULL, previous;
+	size_t n = 0;
+	int fd = newest, r;
+
+	while ((r = read_previous(w, fd, n > 0 ? name[n - 1].text : "journal", &previous)) > 0) {
+		name = xrealloc(name, (n + 1) * sizeof(*name));
+		name[n++] = previous;
+		if (fd != newest)
+			close(fd);
+		fd = n > JOURNALS_MAX
+		    ? fail(EXIT_DATA, "%s/" META ": the journals name each other in a circle", w->dir)
+		    : open_journal(w, previous.text);
+		if (fd < 0)
+			break;
+	}
+	if (fd >= 0 && fd != newest)
+		close(fd);
+	r = fd < 0 ? -1 : r;
+	while (r == 0 && n > 0) {
+		fd = open_journal(w, name[--n].text);
+		r = fd < 0 ? -1 : walk_journal(w, fd, name[n].text, false);
+		if (fd >= 0)
+			close(fd);
+	}
+	free(name);
+	return r < 0 ? -1 : walk_journal(w, newest, "journal", true);
 }
 
 int lake_each_line(const char *dir, int dirfd,
     int (*each)(void *ctx, const struct journal_line *line), void *ctx, struct buf *last)
 {
 	struct walk w = { dir, dirfd, each, ctx, last, lake_done(dirfd) };
-	int fd = open_journal(&w, "journal");
+	int fd = open_journal(&w, "journal"), r;
 
-	if (fd >= 0)
-		return walk_journal(&w, fd, "journal", 0);
+	if (fd >= 0) {
+		r = walk_journals(&w, fd);
+		close(fd);
+		return r;
+	}
 	if (errno != ENOENT)
 		return -1;
 	if (faccessat(dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0)

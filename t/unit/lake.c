@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -934,6 +935,38 @@ static void positions_of_every_name_survive_many_rolls(void **state)
 	assert_clean();
 }
 
+static void a_reader_needs_no_descriptor_for_every_roll(void **state)
+{
+	struct lake *l = open_with(1);
+	struct rlimit old, small;
+
+	for (int i = 1; i <= 100; i++)
+		commit(l, "a", i);
+	lake_close(l);
+	assert_int_equal(count(".sluice/journal.[0-9]*"), 100);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	small = (struct rlimit){ 32, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
+	assert_catalog_has(100);
+	assert_clean();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+static void journals_that_name_each_other_are_no_end_of_work(void **state)
+{
+	struct lake *l = open_with(1);
+	struct lake_catalog c;
+
+	commit(l, "a", 1);
+	lake_close(l);
+	assert_int_equal(unlink(at(".sluice/journal.1")), 0);
+	assert_int_equal(link(at(".sluice/journal"), at(".sluice/journal.1")), 0);
+	assert_int_equal(lake_catalog_read(dir, &c), -1);
+	assert_int_equal(fail_code(), EXIT_DATA);
+	assert_non_null(strstr(fail_message(), "in a circle"));
+	lake_catalog_release(&c);
+}
+
 static void a_reader_beside_a_roll_reads_on(void **state)
 {
 	struct lake *l = open_with(1);
@@ -1147,6 +1180,8 @@ int main(void)
 		TEST(a_journal_that_has_grown_is_rolled),
 		TEST(a_roll_that_was_killed_is_done_by_the_next),
 		TEST(positions_of_every_name_survive_many_rolls),
+		TEST(a_reader_needs_no_descriptor_for_every_roll),
+		TEST(journals_that_name_each_other_are_no_end_of_work),
 		TEST(a_reader_beside_a_roll_reads_on),
 		TEST(the_files_of_the_dead_are_swept_and_only_those),
 		TEST(after_a_power_loss_unlisted_files_of_the_dead_are_found),
