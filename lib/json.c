@@ -652,13 +652,11 @@ struct span json_text(const struct json_value *v, struct buf *scratch)
 	return buf_span(scratch);
 }
 
-bool json_key_is(struct span key, bool escaped, const char *name)
+bool json_escaped_key_is(struct span key, const char *name)
 {
 	const char *p = key.p, *end = key.p + key.n;
 	size_t left = strlen(name);
 
-	if (!escaped)
-		return key.n == left && memcmp(key.p, name, left) == 0;
 	while (p < end) {
 		char c[4] = { *p };
 		size_t n = *p == '\\' ? unescape_one(&p, end, c) : (p++, 1);

@@ -78,8 +78,16 @@ int json_finish(struct json *j);
 /* Whether [p, p+n) is exactly one valid text. *breaks (may be NULL): see struct json. */
 bool json_valid(const char *p, size_t n, bool *breaks);
 
-/* Whether a key as given by json_member equals `name` (after unescaping when needed). */
-bool json_key_is(struct span key, bool escaped, const char *name);
+bool json_escaped_key_is(struct span key, const char *name);
+
+/*
+ * Whether a key as given by json_member equals `name` (after unescaping when needed). Inline, so that a constant
+ * name costs a compare of lengths.
+ */
+static inline bool json_key_is(struct span key, bool escaped, const char *name)
+{
+	return escaped ? json_escaped_key_is(key, name) : span_is(key, name);
+}
 
 /* Appends the decoded characters of a validated string; s is what stands between the quotes. */
 void json_unescape(struct buf *to, struct span s);
