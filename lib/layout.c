@@ -2,9 +2,9 @@
  * A template is compiled to components (what stands between slashes) of pieces. A component is
  * rendered on its own, so that one value too long costs its component the values and nothing else.
  *
- * Without per-record pieces a path depends on little: the topic, the partition, and the time as far
- * as the finest conversion tells it apart. So it is remembered by these, and a record costs
- * a lookup.
+ * Without key and fields a path depends on little: the topic, the partition, and the time as far as
+ * the finest conversion tells it apart. So it is remembered by these, and a record costs a lookup;
+ * of a path with key or fields, only the components that hold them are rendered each time.
  */
 #include "layout.h"
 
@@ -40,6 +40,7 @@ struct piece {
 
 struct component {
 	size_t first, end; /* pieces [first, end) */
+	bool own;          /* has a key or field: not remembered */
 };
 
 struct slot {
@@ -47,7 +48,7 @@ struct slot {
 	int64_t unit;
 	int32_t partition;
 	int defaults;
-	struct buf topic, path;
+	struct buf topic, path; /* in the path a NUL stands for each component that is not remembered */
 };
 
 struct layout {
@@ -56,6 +57,7 @@ struct layout {
 	size_t pieces;
 	struct component *component;
 	size_t components;
+	bool own, own_time; /* one of them is the record's own; and has a conversion too */
 
 	int time_want; /* of -t; -1: the record's ts */
 	char *format;  /* of -f; NULL: ISO 8601 or epoch */
@@ -333,41 +335,101 @@ static int add_component(struct layout *l, const struct component *c, const stru
 	return to->len - start <= COMPONENT_MAX ? defaults : -1;
 }
 
+/* One component that fits; when its values make it too long, it is rendered without. */
+static int add_fitting(struct layout *l, const struct component *c, const struct line *line,
+    const struct moment *at, bool plain, struct buf *to)
+{
+	size_t start = to->len;
+	int defaults = add_component(l, c, line, at, plain, to);
+
+	if (defaults >= 0)
+		return defaults;
+	to->len = start;
+	return add_component(l, c, line, at, true, to);
+}
+
 static int render(struct layout *l, const struct line *line, const struct moment *at, bool plain,
     struct buf *to)
 {
 	int defaults = 0;
 
 	for (size_t i = 0; i < l->components; i++) {
-		size_t start = to->len;
-		int n = add_component(l, &l->component[i], line, at, plain, to);
-
-		if (n < 0) {
-			to->len = start;
-			n = add_component(l, &l->component[i], line, at, true, to);
-		}
-		defaults += n;
-		if (i + 1 < l->components)
+		if (i > 0)
 			buf_add_char(to, '/');
+		defaults += add_fitting(l, &l->component[i], line, at, plain, to);
 	}
 	return defaults;
+}
+
+static struct moment moment_of(int64_t sec, bool known)
+{
+	struct moment at = { .known = known, .sec = sec };
+
+	if (known)
+		clock_calendar(sec, &at.tm);
+	return at;
 }
 
 static int render_path(struct layout *l, const struct line *line, int64_t sec, bool known,
     struct buf *to)
 {
-	struct moment at = { .known = known, .sec = sec };
+	struct moment at = moment_of(sec, known);
 	size_t start = to->len;
-	int defaults;
+	int defaults = render(l, line, &at, false, to);
 
-	if (known)
-		clock_calendar(sec, &at.tm);
-	defaults = render(l, line, &at, false, to);
-	if (to->len - start > PATH_BYTES) {
-		to->len = start;
-		defaults = render(l, line, &at, true, to);
+	if (to->len - start <= PATH_BYTES)
+		return defaults;
+	to->len = start;
+	return render(l, line, &at, true, to);
+}
+
+/* What is remembered of a path: all of it, or a NUL in the place of each component of the record's own. */
+static int render_slot(struct layout *l, const struct line *line, int64_t sec, bool known,
+    struct buf *to)
+{
+	struct moment at;
+	int defaults = 0;
+
+	if (!l->own)
+		return render_path(l, line, sec, known, to);
+	at = moment_of(sec, known);
+	for (size_t i = 0; i < l->components; i++) {
+		if (i > 0)
+			buf_add_char(to, '/');
+		if (l->component[i].own)
+			buf_add_char(to, '\0');
+		else
+			defaults += add_fitting(l, &l->component[i], line, &at, false, to);
 	}
 	return defaults;
+}
+
+/* The remembered path with the record's own components in it. */
+static int fill_in(struct layout *l, const struct slot *s, const struct line *line, int64_t sec,
+    bool known, struct buf *to)
+{
+	const char *p = s->path.data, *end = p + s->path.len;
+	struct moment at = { .known = false };
+	size_t start = to->len;
+	int defaults = s->defaults;
+
+	if (l->own_time)
+		at = moment_of(sec, known);
+	for (size_t i = 0; i < l->components; i++) {
+		const char *nul;
+
+		if (!l->component[i].own)
+			continue;
+		nul = memchr(p, '\0', (size_t)(end - p));
+		buf_add(to, p, (size_t)(nul - p));
+		p = nul + 1;
+		defaults += add_fitting(l, &l->component[i], line, &at, false, to);
+	}
+	buf_add(to, p, (size_t)(end - p));
+	if (to->len - start <= PATH_BYTES)
+		return defaults;
+	to->len = start;
+	return render_path(l, line, sec, known, to);
 }
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -411,7 +473,7 @@ int layout_path(struct layout *l, const struct line *line, struct buf *to)
 		topic = line->topic;
 	if (record && l->uses[P_PARTITION])
 		partition = line->partition;
-	if (l->uses[P_KEY] || l->uses[P_FIELD] || topic.n > TOPIC_MAX)
+	if (topic.n > TOPIC_MAX)
 		return render_path(l, line, sec, known, to);
 
 	s = slot_of(l, unit, topic, partition);
@@ -423,8 +485,10 @@ int layout_path(struct layout *l, const struct line *line, struct buf *to)
 		s->unit = unit;
 		s->partition = partition;
 		s->used = true;
-		s->defaults = render_path(l, line, sec, known, &s->path);
+		s->defaults = render_slot(l, line, sec, known, &s->path);
 	}
+	if (l->own)
+		return fill_in(l, s, line, sec, known, to);
 	buf_add_span(to, buf_span(&s->path));
 	return s->defaults;
 }
@@ -460,7 +524,7 @@ static struct piece *add_new_piece(struct layout *l, enum piece_kind kind, const
 static void begin_component(struct layout *l)
 {
 	l->component = xrealloc(l->component, (l->components + 1) * sizeof(*l->component));
-	l->component[l->components++] = (struct component){ l->pieces, l->pieces };
+	l->component[l->components++] = (struct component){ .first = l->pieces, .end = l->pieces };
 }
 
 /* How many seconds a conversion does not tell apart; 0: it is none that is known. */
@@ -611,6 +675,21 @@ static int compile(struct layout *l, const char *spec)
 	return result < 0 ? -1 : check_components(l);
 }
 
+static void note_own(struct layout *l)
+{
+	for (size_t i = 0; i < l->components; i++) {
+		struct component *c = &l->component[i];
+		bool time = false;
+
+		for (size_t k = c->first; k < c->end; k++) {
+			c->own |= l->piece[k].kind == P_KEY || l->piece[k].kind == P_FIELD;
+			time |= l->piece[k].kind == P_TIME;
+		}
+		l->own |= c->own;
+		l->own_time |= c->own && time;
+	}
+}
+
 /* A word with nothing of a template in it is a misspelt name, not a directory for all records. */
 static int find_spec(const char *name, const char **spec)
 {
@@ -671,6 +750,7 @@ struct layout *layout_open(const char *spec, const char *time_field, const char 
 		fail_context("layout \"%s\"", spec);
 		goto failed;
 	}
+	note_own(l);
 	if (time_field) {
 		l->time_want = stream_want(s, time_field);
 		if (l->time_want < 0)
