@@ -465,13 +465,16 @@ enum json_type json_peek(struct json *j)
 	return type_of(at(j, j->p));
 }
 
+/* Most values are scalars, and need no room for what is open in them. */
 int json_value(struct json *j, struct json_value *v)
 {
-	const char *p;
+	const char *p = NULL;
 
 	v->type = json_peek(j);
 	v->escaped = false;
-	p = j->why ? NULL : skip(j, j->p, &v->escaped);
+	if (likely(!j->why))
+		p = v->type == JSON_OBJECT || v->type == JSON_ARRAY ? skip(j, j->p, &v->escaped)
+								    : scalar(j, j->p, &v->escaped);
 	if (!p) {
 		v->type = JSON_NONE;
 		return -1;

@@ -52,12 +52,17 @@ void stream_init(struct stream *s)
 	*s = (struct stream){ 0 };
 }
 
+static void release_steps(struct stream_want *w)
+{
+	for (int i = 0; i < w->steps; i++)
+		free((char *)w->step[i].p);
+	free(w->step);
+}
+
 void stream_release(struct stream *s)
 {
 	for (int i = 0; i < s->wants; i++) {
-		for (int k = 0; k < s->want[i].steps; k++)
-			free(s->want[i].step[k]);
-		free(s->want[i].step);
+		release_steps(&s->want[i]);
 	}
 	free(s->want);
 	buf_release(&s->topic);
@@ -73,7 +78,7 @@ void stream_release(struct stream *s)
 static void add_step(struct stream_want *w, const char *p, size_t n)
 {
 	w->step = xrealloc(w->step, (size_t)(w->steps + 1) * sizeof(*w->step));
-	w->step[w->steps++] = xstrndup(p, n);
+	w->step[w->steps++] = (struct span){ xstrndup(p, n), n };
 }
 
 /* One step of a path at *p: .name, ."odd name" or ["odd name"] (after a dot too, as jq has it). */
@@ -122,9 +127,7 @@ int stream_want(struct stream *s, const char *path)
 	while (*p && parse_step(&w, &p))
 		;
 	if (*p || w.steps == 0 || s->wants == WANTS_MAX) {
-		for (int i = 0; i < w.steps; i++)
-			free(w.step[i]);
-		free(w.step);
+		release_steps(&w);
 		return fail(EXIT_USAGE, "\"%s\" is not a payload path like .city or .user.country",
 		    path);
 	}
@@ -138,6 +141,11 @@ static void forget_wants(struct stream *s, uint64_t set)
 	for (int i = 0; i < s->wants; i++)
 		if (set >> i & 1)
 			s->want[i].value.type = JSON_NONE;
+}
+
+static inline bool key_eq(struct span key, bool escaped, struct span name)
+{
+	return escaped ? json_escaped_key_is(key, name.p) : span_eq(key, name);
 }
 
 static int scan_wanted(struct stream *s, struct json *j, int level, uint64_t set);
@@ -183,7 +191,7 @@ static int scan_wanted(struct stream *s, struct json *j, int level, uint64_t set
 		uint64_t hit = 0;
 
 		for (int i = 0; i < s->wants; i++)
-			if ((set >> i & 1) && json_key_is(key, escaped, s->want[i].step[level]))
+			if ((set >> i & 1) && key_eq(key, escaped, s->want[i].step[level]))
 				hit |= UINT64_C(1) << i;
 		if (hit ? scan_hit(s, j, level, hit) < 0 : json_value(j, &v) < 0)
 			return -1;
@@ -230,8 +238,7 @@ static enum member which_member(struct span key, bool escaped, enum member guess
 	for (unsigned i = 0; i < M_COUNT; i++) {
 		enum member m = (guess + i) % M_COUNT;
 
-		if (span_eq(key, member_name[m]) ||
-		    (escaped && json_key_is(key, true, member_name[m].p)))
+		if (key_eq(key, escaped, member_name[m]))
 			return m;
 	}
 	return M_COUNT;

@@ -56,7 +56,7 @@ struct line {
 
 /* A payload path such as .user.country that the caller wants to see. */
 struct stream_want {
-	char **step; /* the names, unescaped */
+	struct span *step; /* the names, unescaped; owned */
 	int steps;
 	struct json_value value; /* JSON_NONE: not there; valid until the next stream_parse */
 };
