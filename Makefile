@@ -3,6 +3,7 @@
 #	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
 #	make soak [KILLS=10000]                              kill -9 so often; goes on where it was stopped (build/soak)
 #	make mutants                                         breaks the protocol in many ways; the tests must notice
+#	make bench [LONG=1] [BENCH="kread idle ..."]         speed and memory, held against the targets
 #	make demo [BROKER=host:9092]                         the whole pipeline in a minute
 #	make V=1                                             shows the commands
 include config.mk
@@ -122,7 +123,7 @@ mutants: deps-test
 
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
-	$(Q)SLUICE_BUILD=$(BUILD) t/lib/with-kafka t/perf/bench
+	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_LONG=$(LONG) BENCH='$(BENCH)' t/lib/with-kafka t/perf/bench
 
 demo: deps-demo
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
