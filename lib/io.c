@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,12 @@
 
 #define WRITER_HIGH  (256 * 1024)
 #define READER_BLOCK (256 * 1024)
+#define STALL_TICKS  2 /* s that a reader may take nothing once we are told to stop */
+
+static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t ticks; /* seconds since it came */
+static int signal_fd = -1; /* readable when a signal to stop is pending; -1: they are not blocked */
+static bool gave_up;       /* told to stop, and nobody took our output */
 
 /* ---- writer ---- */
 
@@ -44,6 +51,63 @@ void writer_release(struct writer *w)
 	buf_release(&w->buf);
 }
 
+static void block_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGALRM);
+	pthread_sigmask(how, &set, NULL);
+}
+
+/*
+ * A signal to stop interrupts a write that blocks; one that comes just before it is made good by the tick, a second
+ * later.
+ */
+static ssize_t write_once(int fd, const char *p, size_t n)
+{
+	ssize_t done;
+	int why;
+
+	if (signal_fd < 0)
+		return write(fd, p, n);
+	block_signals(SIG_UNBLOCK);
+	done = write(fd, p, n);
+	why = errno;
+	block_signals(SIG_BLOCK);
+	errno = why;
+	return done;
+}
+
+/*
+ * As write_all; but told to stop, we do not wait for ever for a reader that takes nothing, though the line at hand
+ * stays incomplete then. A slow one is waited for.
+ */
+static int write_out(int fd, const char *p, size_t n)
+{
+	int since = ticks;
+
+	while (n > 0) {
+		ssize_t done = write_once(fd, p, n);
+
+		if (done < 0 && errno != EINTR)
+			return -1;
+		if (done > 0) {
+			p += done;
+			n -= (size_t)done;
+			since = ticks;
+		} else if (ticks - since >= STALL_TICKS) {
+			gave_up = true;
+			warn("told to stop, and nobody reads the output: its last line may be incomplete");
+			errno = EPIPE;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int writer_flush(struct writer *w)
 {
 	if (w->failed) {
@@ -52,7 +116,7 @@ int writer_flush(struct writer *w)
 	}
 	if (w->buf.len == 0)
 		return 0;
-	if (write_all(w->fd, w->buf.data, w->buf.len) < 0) {
+	if (write_out(w->fd, w->buf.data, w->buf.len) < 0) {
 		w->failed = true;
 		w->broken = errno == EPIPE;
 		w->buf.len = 0;
@@ -89,12 +153,16 @@ int writer_close(struct writer *w)
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t stop_signal;
-static int signal_fd = -1; /* readable when a signal to stop is pending */
-
 static void on_signal(int signo)
 {
 	stop_signal = signo;
+	alarm(1);
+}
+
+static void on_tick(int signo)
+{
+	ticks++;
+	alarm(1);
 }
 
 /*
@@ -103,22 +171,23 @@ static void on_signal(int signo)
  */
 void sig_install(bool anytime)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	struct sigaction stop = { .sa_handler = on_signal }, tick = { .sa_handler = on_tick };
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&stop.sa_mask);
+	sigemptyset(&tick.sa_mask);
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGALRM, &tick, NULL);
+	if (anytime)
+		return;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (!anytime && sigprocmask(SIG_BLOCK, &set, NULL) == 0) {
-		signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-		if (signal_fd >= 0)
-			return;
-		sigprocmask(SIG_UNBLOCK, &set, NULL);
-	}
-	sigemptyset(&sa.sa_mask);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
+	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signal_fd >= 0)
+		block_signals(SIG_BLOCK);
 }
 
 int sig_stop(void)
@@ -128,8 +197,11 @@ int sig_stop(void)
 
 void sig_broken_pipe(void)
 {
-	signal(SIGPIPE, SIG_DFL);
-	raise(SIGPIPE);
+	int signo = gave_up ? stop_signal : SIGPIPE;
+
+	signal(signo, SIG_DFL);
+	block_signals(SIG_UNBLOCK);
+	raise(signo);
 }
 
 static void take_signal(void)
@@ -137,7 +209,7 @@ static void take_signal(void)
 	struct signalfd_siginfo info;
 
 	if (read(signal_fd, &info, sizeof(info)) == sizeof(info))
-		stop_signal = (int)info.ssi_signo;
+		on_signal((int)info.ssi_signo);
 }
 
 /* ---- reader ---- */

@@ -23,7 +23,7 @@ struct writer {
 	size_t high;    /* flush when this many bytes are gathered */
 	uint64_t bytes; /* handed to write(2) so far */
 	bool failed;    /* fail() holds why; everything after is dropped */
-	bool broken;    /* the reader of our pipe is gone (EPIPE) */
+	bool broken; /* the reader of our pipe is gone (EPIPE), or takes nothing while we are to stop */
 };
 
 void writer_init(struct writer *w, int fd, size_t high); /* high 0: 256 KiB */
@@ -92,12 +92,15 @@ char *read_file(const char *path, size_t *n);
 
 /*
  * Signals. sig_install makes TERM and INT set a flag and ignores PIPE (writes then give EPIPE).
- * Without `anytime` they are taken only when reader_line would read (so a filter ends at a line); with it
- * they interrupt at any time (EINTR).
+ * Without `anytime` they are taken only when reader_line would read (so a filter ends at a line), or while a
+ * writer writes; with it they interrupt at any time (EINTR). SIGALRM is used up: from then on it comes each second.
  */
 void sig_install(bool anytime);
 int sig_stop(void); /* 0, or SIGTERM or SIGINT: the one that came */
-/* Nobody reads our pipe: ends the process by SIGPIPE as cat(1) does, so that pipefail sees it. */
+/*
+ * Nobody reads our pipe: ends the process by SIGPIPE as cat(1) does, so that pipefail sees it; or, when it stopped
+ * being read and a signal told us to stop, by that.
+ */
 void sig_broken_pipe(void);
 
 #endif

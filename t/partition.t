@@ -257,7 +257,7 @@ subtest 'a bad line ends it with 65 and its place, after what came before it' =>
 	for my $line (sort keys %bad) {
 		my $r = run('partition', { stdin => join '', map { "$_\n" } record(1), $MARK, $line, record(4) });
 		is $r->{exit}, 65, $line;
-		like $r->{err}, qr/^partition: $bad{$line}.*\npartition: 1 records, 1 marks, .*\n\z/;
+		like $r->{err}, qr/^partition: $bad{$line}.*\npartition: 1 record, 1 mark, .*\n\z/;
 		is scalar(() = $r->{out} =~ /\n/g), 2;
 	}
 };
@@ -352,7 +352,7 @@ for (['TERM', 0], ['INT', 130]) {
 		my $r = finish($p, 10);
 		is $r->{exit}, $exit;
 		is scalar(json_lines($r->{out})), 1;
-		like $r->{err}, qr/^partition: 1 records, 0 marks, .*\n\z/;
+		like $r->{err}, qr/^partition: 1 record, 0 marks, .*\n\z/;
 	};
 	subtest "$signal ends it while input never runs dry" => sub {
 		my $p = spawn('bash', '-c', 'exec partition -q < <(trap "" TERM INT; exec yes ' . quotemeta(record(1)) . ')', { out => '/dev/null' });
