@@ -179,7 +179,7 @@ static int draft_line(struct lake *l, struct draft *d, const struct lake_commit 
 	}
 	for (size_t i = 0; i < c->remove_count; i++)
 		journal_add_remove(&d->line, keep(d, "", c->remove[i]));
-	return 0;
+	return lake_check_names(l->dir, &d->line);
 }
 
 /* The files of this commit are not ours to drop any more. */

@@ -326,10 +326,44 @@ static int redo_remove(const struct place *at, struct span file)
 	return r;
 }
 
+static int odd_name(const char *dir, const struct journal_line *line, struct span name)
+{
+	return fail(EXIT_DATA,
+	    "%s/" META_JOURNAL ": commit %" PRId64 ": \"%.*s\", which no writer of a lake names",
+	    dir, line->commit, (int)name.n, name.p);
+}
+
+/* A temporary name stands alone: what is renamed lies in the directory of the file. */
+static bool is_temp_span(struct span name)
+{
+	return name.n >= sizeof(TEMP_PREFIX) &&
+	    memcmp(name.p, TEMP_PREFIX, sizeof(TEMP_PREFIX) - 1) == 0 &&
+	    !memchr(name.p, '/', name.n) && !memchr(name.p, '\0', name.n);
+}
+
+static bool is_data_span(struct span file)
+{
+	return lake_is_data_name(file) && !memchr(file.p, '\0', file.n);
+}
+
+int lake_check_names(const char *dir, const struct journal_line *line)
+{
+	for (size_t i = 0; i < line->adds; i++) {
+		const struct journal_file *f = &line->add[i];
+
+		if (!is_data_span(f->file) || !is_temp_span(f->tmp))
+			return odd_name(dir, line, is_data_span(f->file) ? f->tmp : f->file);
+	}
+	for (size_t i = 0; i < line->removes; i++)
+		if (!is_data_span(line->remove[i]))
+			return odd_name(dir, line, line->remove[i]);
+	return 0;
+}
+
 int lake_redo(const char *dir, int dirfd, const struct journal_line *line)
 {
 	struct place at = { .dir = dir, .dirfd = dirfd };
-	int r = 0;
+	int r = lake_check_names(dir, line);
 
 	for (size_t i = 0; r == 0 && i < line->adds; i++) {
 		r = go_to(&at, line->add[i].file);

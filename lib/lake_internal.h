@@ -35,6 +35,12 @@ int64_t lake_rolled(const char *dir, int dirfd);
  */
 int lake_redo(const char *dir, int dirfd, const struct journal_line *line);
 
+/*
+ * Whether a line names data files and temporary files only: one that was forged, with its crc, must not reach the
+ * journal itself or what lies outside. 0; -1 with fail(EXIT_DATA). lake_redo asks it.
+ */
+int lake_check_names(const char *dir, const struct journal_line *line);
+
 /* Whether the name is that of a temporary file of a writer. */
 bool lake_is_temp_name(const char *name);
 

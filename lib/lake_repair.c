@@ -87,13 +87,18 @@ static int open_damaged(struct repair *r)
 	return -1;
 }
 
-/* Moves a file below DIR to .sluice/damaged. 0 also when it is not there. */
+/* Moves a file below DIR to .sluice/damaged. 0 also when it is not there, or is none that a journal may name. */
 static int quarantine(struct repair *r, const char *file)
 {
 	size_t n = beneath_dirname(file, strlen(file));
-	char *dir = xstrndup(file, n);
-	int from = beneath_dir(r->dirfd, dir), result = -1, damaged;
+	int from, result = -1, damaged;
+	char *dir;
 
+	if (!lake_is_data_name((struct span){ file, strlen(file) }) &&
+	    !lake_is_temp_name(file + (n ? n + 1 : 0)))
+		return 0;
+	dir = xstrndup(file, n);
+	from = beneath_dir(r->dirfd, dir);
 	free(dir);
 	if (from < 0)
 		return errno == ENOENT ? 0 : fail_errno(0, "%s/%s", r->dir, file);
@@ -265,7 +270,7 @@ static int mend_last(struct repair *r, const struct tail *t)
 	int result = t->text.len == 0 ? 0 : journal_parse(&line, buf_span(&t->text));
 
 	if (result == 0 && t->text.len > 0) {
-		int can = can_finish(r, &line);
+		int can = lake_check_names(r->dir, &line) < 0 ? -1 : can_finish(r, &line);
 
 		if (can == 0)
 			result = undo_commit(r, t, &line);
@@ -337,7 +342,8 @@ static int mend_files(struct repair *r, struct lake *lake)
 		const struct lake_entry *e = &c.entry[i];
 		struct buf why = BUF_INIT;
 
-		if (!e->live || lake_verify_file(&c, e) == 0)
+		if (!e->live || !lake_is_data_name((struct span){ e->file, strlen(e->file) }) ||
+		    lake_verify_file(&c, e) == 0)
 			continue;
 		if (fail_code() != EXIT_DATA) {
 			result = -1;

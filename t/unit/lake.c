@@ -635,6 +635,85 @@ static void append_to_journal(struct span text)
 	close(fd);
 }
 
+/* A line that was forged, with a crc that is right: it names a file, its temporary name, and one to be removed. */
+static void forge(int64_t commit, const char *file, const char *tmp, const char *remove)
+{
+	struct journal_line l = { .commit = commit, .name = SPAN("append") };
+	struct buf text = BUF_INIT;
+	struct journal_file *f;
+
+	if (file) {
+		f = journal_add_file(&l);
+		f->file = (struct span){ file, strlen(file) };
+		f->tmp = (struct span){ tmp, strlen(tmp) };
+	}
+	if (remove)
+		journal_add_remove(&l, (struct span){ remove, strlen(remove) });
+	journal_format(&l, &text);
+	append_to_journal(buf_span(&text));
+	buf_release(&text);
+	journal_line_release(&l);
+}
+
+static void a_line_touches_nothing_but_data_files(void **state)
+{
+	static const char *const name[][3] = { { "a/00000002.jsonl", "../../victim", NULL },
+		{ "a/00000002.jsonl", "../.sluice/lock", NULL },
+		{ "../victim", ".sluice-x-1", NULL }, { ".sluice/journal", ".sluice-x-1", NULL },
+		{ NULL, NULL, ".sluice/journal" }, { NULL, NULL, "../victim" },
+		{ NULL, NULL, "a/.sluice-x-1" }, { NULL, NULL, "a" }, { NULL, NULL, "" } };
+
+	for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		struct lake *l = opened();
+		char victim[128];
+
+		commit(l, "a", 1);
+		lake_close(l);
+		snprintf(victim, sizeof(victim), "%s/victim", top);
+		spew(victim, SPAN("v\n"));
+		spew(at("a/.sluice-x-1"), SPAN("x\n"));
+		forge(2, name[i][0], name[i][1], name[i][2]);
+		assert_open_fails(EXIT_DATA, "which no writer of a lake names");
+		assert_int_equal(lake_repair(dir), -1);
+		assert_int_equal(fail_code(), EXIT_DATA);
+		assert_file(victim, "v\n");
+		assert_true(there(at(".sluice/journal")) && there(at(".sluice/lock")));
+		assert_true(there(at("a/.sluice-x-1")) && there(at("a/00000001.jsonl")));
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
+/* An earlier line is done, whatever it says; but repair looks at what it names. */
+static void repair_moves_nothing_but_data_files(void **state)
+{
+	struct lake *l = opened();
+
+	commit(l, "a", 1);
+	lake_close(l);
+	forge(2, ".sluice/journal", ".sluice-x-1", NULL);
+	forge(3, NULL, NULL, NULL);
+	lake_close(opened());
+	assert_int_equal(lake_repair(dir), 0);
+	assert_true(there(at(".sluice/journal")));
+	assert_int_equal(position_of("append"), 1);
+	lake_close(opened());
+}
+
+static void only_data_files_can_be_removed(void **state)
+{
+	char *file[] = { (char *)".sluice/journal" };
+	struct lake_commit c = { .name = "retention", .remove = file, .remove_count = 1 };
+	struct lake *l = opened();
+	bool stands;
+
+	assert_int_equal(lake_commit(l, &c, &stands), -1);
+	assert_false(stands);
+	lake_close(l);
+	lake_close(opened());
+	assert_clean();
+}
+
 static void a_torn_line_is_ignored_and_cut(void **state)
 {
 	struct lake *l = opened(), *other;
@@ -718,7 +797,8 @@ static void no_bit_of_a_last_line_that_was_done_rots_unnoticed(void **state)
 		for (size_t i = (size_t)first.st_size; i < n; i++) {
 			text[i] ^= (char)(1 << i % 8);
 			spew(at(".sluice/journal"), (struct span){ text, n });
-			if (open_with(0) || fail_code() != EXIT_DATA || !strstr(fail_message(), "damaged"))
+			if (open_with(0) || fail_code() != EXIT_DATA ||
+			    !strstr(fail_message(), "damaged"))
 				fail_msg("%d files, byte %zu: %s", files, i, fail_message());
 			if (i % 50 == 0)
 				assert_non_null(strstr(reading_fails(), "damaged"));
@@ -767,7 +847,8 @@ static void lines_that_the_end_of_the_journal_has_lost_are_missed(void **state)
 /* It is never fsynced: a power loss may leave an older one, none, or bytes of both. */
 static void a_lost_note_of_what_was_done_stops_nobody(void **state)
 {
-	static const struct span left[] = { SPAN(""), SPAN("\0\0\0\0"), SPAN("{\"done\":9,\"crc\":\"00000000\"}\n"),
+	static const struct span left[] = { SPAN(""), SPAN("\0\0\0\0"),
+		SPAN("{\"done\":9,\"crc\":\"00000000\"}\n"),
 		SPAN("{\"done\":1,\"crc\":\"b1d0b5c9\"}"), SPAN("{\"commit\":7") };
 	struct lake *l = opened();
 
@@ -1170,6 +1251,9 @@ int main(void)
 		TEST(a_lost_directory_is_damage_too),
 		TEST(removals_are_redone),
 		TEST(a_snapshot_that_was_not_renamed_is),
+		TEST(a_line_touches_nothing_but_data_files),
+		TEST(repair_moves_nothing_but_data_files),
+		TEST(only_data_files_can_be_removed),
 		TEST(a_torn_line_is_ignored_and_cut),
 		TEST(no_bit_of_a_last_line_that_was_done_rots_unnoticed),
 		TEST(lines_that_the_end_of_the_journal_has_lost_are_missed),
