@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CRC_TAIL (sizeof(",\"crc\":\"00000000\"}") - 1)
+#define READ_BYTES ((size_t)256 << 10)
+#define CRC_TAIL   (sizeof(",\"crc\":\"00000000\"}") - 1)
 
 void journal_line_release(struct journal_line *l)
 {
@@ -409,7 +410,7 @@ int64_t journal_parse_done(struct span text)
 
 void journal_reader_init(struct journal_reader *r, int fd, const char *name)
 {
-	*r = (struct journal_reader){ .fd = fd, .name = xstrdup(name) };
+	*r = (struct journal_reader){ .fd = fd, .name = xstrdup(name), .step = READ_BYTES };
 	buf_reserve(&r->block, 1); /* so that there is something to point to */
 }
 
@@ -429,7 +430,7 @@ static int fill(struct journal_reader *r)
 		r->block.len -= r->used;
 		r->used = 0;
 	}
-	buf_reserve(&r->block, 256 * 1024);
+	buf_reserve(&r->block, r->step);
 	do
 		n = pread(r->fd, r->block.data + r->block.len, r->block.cap - r->block.len,
 		    r->at + (int64_t)r->block.len);

@@ -76,6 +76,7 @@ void journal_add_remove(struct journal_line *l, struct span file);
 struct journal_reader {
 	char *name;       /* for messages: "data_lake/.sluice/journal" */
 	int fd;           /* the caller's */
+	size_t step;      /* how much to read at a time, at least; tests do with little */
 	struct buf block; /* unread bytes of the file from `at` on */
 	size_t used;
 	int64_t at; /* offset in the file of the next line */

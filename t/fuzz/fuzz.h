@@ -15,6 +15,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+extern unsigned corpus_cuts; /* for t/lib/corpus.c; a target that is slow says less */
+
 static inline void must(bool holds, const char *what)
 {
 	if (holds)

@@ -5,24 +5,13 @@
 #include "journal.h"
 #include "log.h"
 
+#include "crcs.h"
 #include "fuzz.h"
-
-#include <inttypes.h>
-#include <zlib.h>
-
-#define CRC_TAIL 18 /* ,"crc":"01234567"} */
 
 /* Some files have their names already, whatever the journal says. */
 static bool in_place(void *ctx, struct span file, struct span tmp)
 {
 	return span_hash(tmp) % 4 == 0;
-}
-
-static void crc_tail(char to[CRC_TAIL + 1], struct span body)
-{
-	unsigned long crc = crc32_z(0, (const unsigned char *)body.p, body.n);
-
-	snprintf(to, CRC_TAIL + 1, ",\"crc\":\"%08lx\"}", crc);
 }
 
 static bool crc_is_right(struct span line)
@@ -33,28 +22,6 @@ static bool crc_is_right(struct span line)
 		return false;
 	crc_tail(tail, (struct span){ line.p, line.n - CRC_TAIL });
 	return memcmp(line.p + line.n - CRC_TAIL, tail, CRC_TAIL) == 0;
-}
-
-/* The same bytes, but lines that end in a crc end in their own: else hardly one would be read. */
-static void mend_crcs(struct span text, struct buf *to)
-{
-	struct take t = { (const uint8_t *)text.p, text.n };
-	char tail[CRC_TAIL + 1];
-
-	buf_clear(to);
-	while (t.n > 0) {
-		struct span line = take_line(&t);
-		size_t body = line.n > CRC_TAIL ? line.n - CRC_TAIL : 0;
-
-		buf_add_span(to, line);
-		if (body && memcmp(line.p + body, ",\"crc\":\"", 8) == 0) {
-			crc_tail(tail, (struct span){ line.p, body });
-			to->len -= CRC_TAIL;
-			buf_add(to, tail, CRC_TAIL);
-		}
-		if (t.n > 0 || text.p[text.n - 1] == '\n')
-			buf_add_char(to, '\n');
-	}
 }
 
 /* ---- lines ---- */
@@ -192,13 +159,14 @@ static void compare(const struct journal_reader *r, int end, struct span text)
 }
 
 /* A file that grows: what was torn is read again when there is more of it. */
-static void check_file(struct span text, size_t cut)
+static void check_file(struct span text, size_t cut, size_t step)
 {
 	struct journal_reader r;
 	int fd = memory_file(), end;
 	struct span first = { text.p, cut % (text.n + 1) };
 
 	journal_reader_init(&r, fd, "journal");
+	r.step = step;
 	append(fd, first);
 	end = read_on(&r);
 	compare(&r, end, first);
@@ -285,13 +253,13 @@ static void check_made(struct take t)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct span text = { (const char *)data, n };
-	size_t cut = n > 0 ? (size_t)data[n - 1] * 17 : 0;
+	size_t cut = n > 0 ? (size_t)data[n - 1] * 17 : 0, step = n > 1 ? data[n - 2] + 1u : 1;
 	struct buf mended = BUF_INIT;
 
-	check_file(text, cut);
+	check_file(text, cut, step);
 	mend_crcs(text, &mended);
 	if (!span_eq(buf_span(&mended), text))
-		check_file(buf_span(&mended), cut);
+		check_file(buf_span(&mended), cut, step);
 	check_made((struct take){ data, n });
 	buf_release(&mended);
 	return 0;

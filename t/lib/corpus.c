@@ -1,7 +1,7 @@
 /*
  * corpus: main of a program that runs the fuzz target it is linked with without libFuzzer: on the files of its
  * corpus, t/fuzz/NAME, NAME being its own; or on those that are its arguments. Each is run whole and, those
- * of the corpus, cut at every byte (at every hundredth of it when it is long).
+ * of the corpus, cut in up to corpus_cuts places.
  */
 #include "io.h"
 #include "log.h"
@@ -10,6 +10,8 @@
 #include "../unit/place.h"
 
 #include <dirent.h>
+
+unsigned corpus_cuts __attribute__((weak)) = 100;
 
 static unsigned long files, runs;
 
@@ -29,7 +31,7 @@ static void replay(const char *path, bool cut)
 		exit(1);
 	}
 	fprintf(stderr, "corpus: %s\n", path); /* the last one that is said has failed */
-	for (size_t at = 0; cut && at < n; at += n / 100 + 1)
+	for (size_t at = 0; cut && at < n; at += n / corpus_cuts + 1)
 		run(text, at);
 	run(text, n);
 	free(text);
