@@ -1,4 +1,5 @@
-# The scanner against an independent parser, Python's json made strict, on a million mutated texts.
+# The scanner against an independent parser, Python's json made strict, on a million mutated texts; ten million with
+# SLUICE_LONG=1.
 
 use strict;
 use warnings;
@@ -7,7 +8,7 @@ use lib "$FindBin::Bin/lib";
 use Sluice;
 use Test::More;
 
-my $count = $ENV{SLUICE_TEXTS} // 1_000_000;
+my $count = $ENV{SLUICE_TEXTS} // ($ENV{SLUICE_LONG} ? 10_000_000 : 1_000_000);
 my $script = "$SRC/t/lib/json-differential.py";
 my $valid = "$BUILD/t/tool/json-valid";
 
@@ -15,7 +16,7 @@ my $valid = "$BUILD/t/tool/json-valid";
 sub compare
 {
 	my ($validator, $texts) = @_;
-	my $r = run('python3', $script, $validator, $texts, 20261121, { timeout => 600 });
+	my $r = run('python3', $script, $validator, $texts, 20261121, { timeout => 600 + $texts / 1000 });
 	my ($n, $accepted, $dumps, $wrong) =
 	    $r->{out} =~ /^(\d+) texts, (\d+) valid, (\d+) dumps compared, (\d+) disagreements$/m;
 	return { exit => $r->{exit}, texts => $n, valid => $accepted, dumps => $dumps, wrong => $wrong,
