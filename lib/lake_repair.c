@@ -432,6 +432,8 @@ static int mend_locked(struct repair *r, int lock)
 	if (unlinkat(r->dirfd, META_FAILED, 0) == 0) {
 		say("%s/" META_FAILED ": removed", r->dir);
 		r->anything = true;
+	} else if (errno != ENOENT) {
+		return fail_errno(EXIT_IO, "%s/" META_FAILED ": unlink", r->dir);
 	}
 	return 0;
 }

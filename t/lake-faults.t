@@ -156,6 +156,8 @@ sub steps
 
 	ok went_well($r, $o), "$o->{what}: undisturbed" or diag $r->{err};
 	is join('; ', order_of($lake, calls("$lake.log"))), '', 'in order';
+	ok length $r->{out} > 0, 'says something' if $o->{reader} && "@{ $o->{args} }" eq '-Q' || "@{ $o->{args} }" =~ /^-a/ &&
+	    $o->{offsets}[1] > 12;
 	$o->{out} = $r->{out};
 	for my $call (calls("$lake.log")) {
 		my $step = step_of($call, \$committed) // next;
