@@ -29,7 +29,7 @@ $ENV{SLUICE_BROKERS} = $kafka->brokers;
 srand $seed;
 diag "seed $seed, $wanted kills";
 
-my $data = Sluice::Kills::Data->new($kafka, $dir, 0.5);
+my $data = Sluice::Kills::Data->new($kafka->brokers, $dir, 0.5);
 my $kinds = Sluice::Kills::Kinds->new(data => $data, reader => Sluice::Kills::Reader->new, dir => $dir);
 
 sub judge

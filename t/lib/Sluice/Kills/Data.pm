@@ -3,7 +3,7 @@ package Sluice::Kills::Data;
 # Sluice::Kills::Data: what the killed pipelines carry: topics of a real broker, the streams that kread made of
 # them, and for each a file that says what must come out (t/lib/kills-reader has the format).
 #
-#	my $data = Sluice::Kills::Data->new($kafka, $dir, $scale);   a scale of 1: 9000 records in all
+#	my $data = Sluice::Kills::Data->new($brokers, $dir, $scale);   a scale of 1: 9000 records in all
 #	my $t = $data->named('ONE');    { name, expect, stream => FILE, half => { expect, stream },
 #	                                  odd => { expect, rejects, stream } }: every seventh line is rejected
 #	$data->objects;                 { expect, stream }: bare objects
@@ -16,8 +16,8 @@ use Sluice;
 
 sub new
 {
-	my ($class, $kafka, $dir, $scale) = @_;
-	my $d = bless { kafka => $kafka, dir => $dir }, $class;
+	my ($class, $brokers, $dir, $scale) = @_;
+	my $d = bless { brokers => $brokers, dir => $dir }, $class;
 
 	$d->make_topic('ONE', 1, 3000 * $scale, 0);
 	$d->make_topic('FOUR', 4, 4000 * $scale, 1);
@@ -50,7 +50,7 @@ sub rows
 sub send_rows
 {
 	my ($d, $how, $topic, $rows, @more) = @_;
-	return kt($how => on => $d->{kafka}->brokers, topic => $topic, @more,
+	return kt($how => on => $d->{brokers}, topic => $topic, @more,
 	    rows => [ map { { partition => $_->{partition}, ts => $_->{ts}, k => $_->{k},
 	        value => encode_base64($_->{payload}, '') } } @$rows ]);
 }
@@ -65,7 +65,7 @@ sub spew_lines
 sub make_topic
 {
 	my ($d, $stem, $partitions, $count, $transactions) = @_;
-	my $name = kt(create => on => $d->{kafka}->brokers, topic => "$stem-$$", partitions => $partitions,
+	my $name = kt(create => on => $d->{brokers}, topic => "$stem-$$", partitions => $partitions,
 	    config => { 'retention.ms' => -1 }); # the times of the records are long past
 	my @parts = $transactions ? ('produce', 'commit', 'abort', 'commit', 'produce') : ('produce');
 	my @expect;
@@ -90,7 +90,7 @@ sub make_topic
 sub record
 {
 	my ($d, $t, $expect) = @_;
-	my $r = run('kread', '-b', $d->{kafka}->brokers, '-t', $t->{name}, '-e', '--marks');
+	my $r = run('kread', '-b', $d->{brokers}, '-t', $t->{name}, '-e', '--marks');
 	die "kread: $r->{exit}: $r->{err}" if $r->{exit};
 	my @lines = split /\n/, $r->{out};
 	my %cut; # half of each partition
