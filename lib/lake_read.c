@@ -215,7 +215,7 @@ int lake_read_positions(const char *dir, const char *name, struct positions *to)
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = -1;
 
 	if (dirfd < 0)
-		return errno == ENOENT ? 0 : fail_errno(0, "%s", dir);
+		return errno == ENOENT ? 0 : fail_errno(errno == ENOTDIR ? EXIT_DATA : 0, "%s", dir);
 	for (int i = 0; i < READ_TRIES; i++) {
 		if (i > 0)
 			nanosleep(&pause, NULL);
@@ -345,7 +345,7 @@ int lake_catalog_read(const char *dir, struct lake_catalog *c)
 		c->dir = xstrdup(dir);
 		c->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (c->dirfd < 0) {
-			fail_errno(errno == ENOENT ? EXIT_DATA : 0, "%s", dir);
+			fail_errno(errno == ENOENT || errno == ENOTDIR ? EXIT_DATA : 0, "%s", dir);
 			break;
 		}
 		if (faccessat(c->dirfd, META, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {

@@ -13,6 +13,10 @@
 
 #define HELP_COLUMN 26
 #define HELP_WIDTH  92
+#define GIVEN_MAX   64
+
+static const char *given[GIVEN_MAX]; /* long names, as in the tool's table */
+static size_t givens;
 
 static bool takes_value(const struct opt *o)
 {
@@ -89,9 +93,28 @@ int opt_seconds(const char *text, int64_t *ms)
 	return 0;
 }
 
+bool opt_given(const char *name)
+{
+	for (size_t i = 0; i < givens; i++)
+		if (strcmp(given[i], name) == 0)
+			return true;
+	return false;
+}
+
+int opt_refuse(const char *const *names, const char *why)
+{
+	for (; *names; names++)
+		if (opt_given(*names))
+			return fail(EXIT_USAGE, "--%s %s", *names, why);
+	return 0;
+}
+
 static int apply(const struct opt *o, const char *arg)
 {
 	int64_t v;
+
+	if (o->name && givens < GIVEN_MAX && !opt_given(o->name))
+		given[givens++] = o->name;
 
 	switch (o->kind) {
 	case OPT_FLAG:

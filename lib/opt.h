@@ -53,6 +53,11 @@ struct opt_tool {
  */
 int opt_parse(const struct opt_tool *tool, int argc, char **argv, int *code);
 
+/* Whether the option with this long name was given to the last opt_parse that succeeded. */
+bool opt_given(const char *name);
+/* An option that would be ignored: -1 with fail(EXIT_USAGE) "--NAME WHY" for the first of these that was given, else 0. */
+int opt_refuse(const char *const *names, const char *why); /* long names, NULL behind the last */
+
 /* The same number parsers for values inside other syntax. 0, or -1 with fail(EXIT_USAGE). */
 int opt_int(const char *text, int64_t min, int64_t max, int64_t *out);
 int opt_size(const char *text, int64_t *out);

@@ -446,8 +446,10 @@ int sink_line(struct sink *s, struct span text, uint64_t number, bool tail)
 	if (stream_parse(&s->stream, text, &l) < 0) {
 		/* Its writer was killed: as a reject it would move the position over a record that is not here. */
 		if (tail && !json_valid(text.p, text.n, NULL))
-			return fail_context("stdin:%" PRIu64
-					    ": the last line is incomplete: what feeds this was cut short",
+			return fail_context(*text.p == '{'
+				? "stdin:%" PRIu64
+				  ": the last line is incomplete: what feeds this was cut short"
+				: "stdin:%" PRIu64,
 			    number);
 		s->counts.in += l.kind != LINE_MARK;
 		return bad(s, &l, text, number, fail_message());

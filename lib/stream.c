@@ -230,7 +230,9 @@ static int scan_member_payload(struct stream *s, struct json *j, struct json_val
 
 static int bad_json(const struct json *j, struct span text)
 {
-	return fail(EXIT_DATA, "byte %zu: %s", (size_t)(j->p - text.p) + 1, j->why);
+	/* The mistake that everybody makes once. */
+	return fail(EXIT_DATA, "byte %zu: %s%s", (size_t)(j->p - text.p) + 1, j->why,
+	    text.n <= 2 ? " (one object a line: jq does so with -c)" : "");
 }
 
 static enum member which_member(struct span key, bool escaped, enum member guess)

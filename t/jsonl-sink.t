@@ -424,6 +424,29 @@ subtest 'a bad line ends the run with 65; what came before is committed' => sub 
 	is_deeply offsets($lake), [ 0 .. 5 ], 'a rerun without the bad line goes on';
 };
 
+subtest 'what is no stream at all is told from one that was cut' => sub {
+	my $lake = lake();
+	ends_with(sink($lake, '{"path":"x","pay'), 65, qr/stdin:1: the last line is incomplete: what feeds this was cut short/);
+	ends_with(sink($lake, "\x1f\x8b\x08\0\0"), 65, qr/stdin:1: not a JSON object$/);
+	ends_with(sink($lake, "{\n  \"a\": 1\n}\n"), 65, qr/stdin:1: byte 2: the text ends too early \(one object a line: jq does so with -c\)$/);
+	is run('partition', '-q', { stdin => "\x1f\x8b\x08\0\0" })->{err}, "partition: stdin:1: not a JSON object\n";
+	like run('partition', '-q', { stdin => '{"topic' })->{err}, qr/the last line is incomplete/;
+};
+
+subtest '-Q says when there is nothing to print' => sub {
+	my $lake = lake();
+	my $r = run('jsonl-sink', '-Q', $lake);
+	is $r->{exit}, 0;
+	is $r->{out}, '';
+	is $r->{err}, qq(jsonl-sink: $lake: has no positions of the name "append"\n);
+	sink($lake, records(0, 3));
+	is run('jsonl-sink', '-Q', $lake)->{err}, '';
+	is run('jsonl-sink', '-Q', '-m', 'ignore', $lake)->{err}, qq(jsonl-sink: $lake: has no positions of the name "ignore"\n);
+	is run('jsonl-sink', '-Q', '-q', '-N', 'x', $lake)->{err}, '';
+	spew("$lake/file", '');
+	is run(@$_, "$lake/file")->{exit}, 65, "@$_: a file is no lake" for ['jsonl-sink', '-Q'], ['jsonl-sink', '--check'], ['lakecat'];
+};
+
 subtest '-r keeps bad lines and goes on' => sub {
 	my $lake = lake();
 	my $r = run('jsonl-sink', '-r', $lake, { stdin => records(0, 3) . join('', map { "$_\n" } @bad) . records(3, 6) });
@@ -1289,7 +1312,7 @@ subtest '--repair: a damaged last line is cut, its files are moved away, a rerun
 		$more->(8);
 		my $journal = slurp("$lake/.sluice/journal");
 		flip("$lake/.sluice/journal", length($journal) - 40, 2);
-		ends_with(sink($lake, '', '-m', $mode, '-N', 'append', '--trust-eof'), 65, qr/damaged/);
+		ends_with(sink($lake, '', '-m', $mode, '-N', 'append'), 65, qr/damaged/);
 		repair($lake, qr{moved to \.sluice/damaged.*cut the last line}s);
 		is next_offset($lake), $mode eq 'append' ? 5 : undef;
 		ends_with($more->(9), 0);

@@ -87,6 +87,43 @@ for my $tool (@tools) {
 	};
 }
 
+# An option that would do nothing is a mistake somewhere: better told than ignored.
+subtest 'options that do not go together' => sub {
+	my $dir = tempdir();
+	spew("$dir/marks", '');
+	my @refused = (
+		[ '-N names .* needs --from', qw(kread -t T -N n) ],
+		[ '-N names .* needs --from', qw(kread -t T -N n --from -) ],
+		[ '-N names .* needs --from', qw(kread -t T -N n --from), "$dir/marks" ],
+		[ '--skip-lost needs --from', qw(kread -t T --skip-lost) ],
+		[ '-o and --from', qw(kread -t T -o end --from), $dir ],
+		[ '--trust-eof needs -m overwrite or -m ignore', 'jsonl-sink', '--trust-eof', $dir ],
+		[ '--root needs -m overwrite or -m ignore', 'jsonl-sink', '--root', 'x', $dir ],
+		[ '--interval needs -m append', 'jsonl-sink', '-m', 'overwrite', '-i', 5, $dir ],
+		[ '--size needs -m append', 'jsonl-sink', '-m', 'ignore', '--size', 5, $dir ],
+		[ '--threads .* needs -z', 'jsonl-sink', '-j', 2, $dir ],
+		[ '--mode does not go with -N', 'jsonl-sink', '-Q', '-m', 'append', '-N', 'x', $dir ],
+		[ '--ack does not go with -Q', 'jsonl-sink', '-Q', '-a', $dir ],
+		[ '--timeout does not go with --check', 'jsonl-sink', '--check', '--timeout', 1, $dir ],
+		[ '--positions does not go with --check', 'jsonl-sink', '--check', '-Q', $dir ],
+		[ '--name does not go with --repair', 'jsonl-sink', '--repair', '-N', 'x', $dir ],
+		[ '-f says .* -t', qw(partition -f %d) ],
+		[ '--time says .* layout has none', qw(partition -l table -t .a) ],
+		[ '--zone says .* layout has none', qw(partition -l table -Z Europe/Paris) ],
+		[ '--topic needs -R', qw(txgen -t T sales) ],
+		[ '--partitions needs -R', qw(txgen -p 3 sales) ],
+		[ '--tombstones needs a changelog', qw(txgen --tombstones 3 sales) ],
+		[ '--partitions needs -t', qw(kmock -p 3 -x true) ],
+	);
+	for (@refused) {
+		my ($why, @command) = @$_;
+		my $r = run(@command);
+		is $r->{exit}, 64, "@command";
+		like $r->{err}, qr/\A$command[0]: .*$why.*\n\z/, '... and one line that says why';
+	}
+	ok !-e "$dir/.sluice", 'no lake was made';
+};
+
 # A descriptor that is closed at the start is not taken by a file of ours.
 subtest 'closed descriptors' => sub {
 	my $dir = tempdir();

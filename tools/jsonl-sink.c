@@ -113,6 +113,7 @@ static int read_environment(void)
 
 static int print_positions(char **topic, int topics)
 {
+	const char *name = o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode);
 	struct positions ps;
 	struct position **list;
 	struct writer out;
@@ -121,14 +122,15 @@ static int print_positions(char **topic, int topics)
 
 	writer_init(&out, STDOUT_FILENO, 0);
 	positions_init(&ps, (struct positions_rules){ 0 });
-	r = lake_read_positions(o.sink.dir, o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode),
-	    &ps);
+	r = lake_read_positions(o.sink.dir, name, &ps);
 	for (size_t i = 0; i < ps.count; i++) {
 		ps.item[i]->moved = topics == 0;
 		for (int t = 0; t < topics; t++)
 			ps.item[i]->moved |= strcmp(topic[t], ps.item[i]->topic) == 0;
 	}
 	n = positions_moved(&ps, &list);
+	if (r == 0 && ps.count == 0)
+		warn("%s: has no positions of the name \"%s\"", o.sink.dir, name);
 	positions_print(list, n, &out.buf);
 	free(list);
 	positions_release(&ps);
@@ -152,8 +154,8 @@ static int check(void)
 	if (r < 0 && c.commits == 0)
 		return (int)report();
 	progress_figures(&p, (uint64_t)c.records, (uint64_t)c.bytes, figures, sizeof(figures));
-	say("%" PRId64 " commit%s, %" PRId64 " file%s, %" PRId64 " record%s verified; %s", c.commits,
-	    plural((uint64_t)c.commits), c.files, plural((uint64_t)c.files), c.records,
+	say("%" PRId64 " commit%s, %" PRId64 " file%s, %" PRId64 " record%s verified; %s",
+	    c.commits, plural((uint64_t)c.commits), c.files, plural((uint64_t)c.files), c.records,
 	    plural((uint64_t)c.records), figures);
 	return r < 0 ? (int)report() : EXIT_DONE;
 }
@@ -197,8 +199,8 @@ static void summary(const struct sink *s, const struct progress *p)
 	progress_figures(p, c.in, (uint64_t)c.bytes, figures, sizeof(figures));
 	say("%" PRIu64 " record%s in, %" PRIu64 " stored, %" PRIu64 " skipped, %" PRIu64
 	    " rejected; %" PRIu64 " file%s in %" PRIu64 " commit%s; %s",
-	    c.in, plural(c.in), c.stored, c.skipped + c.ignored, c.rejected, c.files, plural(c.files),
-	    c.commits, plural(c.commits), figures);
+	    c.in, plural(c.in), c.stored, c.skipped + c.ignored, c.rejected, c.files,
+	    plural(c.files), c.commits, plural(c.commits), figures);
 }
 
 static int run(void)
@@ -286,20 +288,46 @@ static const struct opt_tool tool = {
 	false,
 };
 
+/* An option that does nothing is a mistake somewhere: better told than ignored. */
+static int check_options(int operands)
+{
+	static const char *const snapshots[] = { "root", "trust-eof", NULL };
+	static const char *const windows[] = { "interval", "size", NULL };
+	static const char *const threads[] = { "threads", NULL }, *const mode[] = { "mode", NULL };
+	static const char *const place[] = { "mode", "name", "positions", NULL };
+	static const char *const storing[] = { "write", "compress", "threads", "interval", "size",
+		"path", "root", "keep-rejects", "reject-path", "ack", "trust-eof", "allow-gap",
+		"recreated", "timeout", NULL };
+
+	if (operands == 0)
+		return fail(EXIT_USAGE, "which DIR? (try jsonl-sink --help)");
+	if (operands > 1 && !o.print)
+		return fail(EXIT_USAGE, "more than one DIR (try jsonl-sink --help)");
+	if (o.check || o.repair) {
+		const char *why = o.repair ? "does not go with --repair" : "does not go with --check";
+
+		return opt_refuse(place, why) < 0 ? -1 : opt_refuse(storing, why);
+	}
+	if (o.print) {
+		if (o.sink.name && opt_refuse(mode, "does not go with -N: both say whose positions") < 0)
+			return -1;
+		return opt_refuse(storing, "does not go with -Q");
+	}
+	if (!o.sink.gzip_level && opt_refuse(threads, "compresses: it needs -z") < 0)
+		return -1;
+	return o.sink.mode == SINK_APPEND
+	    ? opt_refuse(snapshots, "needs -m overwrite or -m ignore")
+	    : opt_refuse(windows, "needs -m append: the other modes commit at the end only");
+}
+
 int main(int argc, char **argv)
 {
 	int code, first = opt_parse(&tool, argc, argv, &code);
 
 	if (first < 0)
 		return code;
-	if (first >= argc || (argc - first > 1 && !o.print)) {
-		error("%s (try jsonl-sink --help)", first >= argc ? "which DIR?" : "more than one DIR");
-		return EXIT_USAGE;
-	}
-	if (o.sink.roots > 0 && o.sink.mode == SINK_APPEND) {
-		error("--root makes snapshots: it needs -m overwrite or ignore");
-		return EXIT_USAGE;
-	}
+	if (check_options(argc - first) < 0)
+		return (int)report();
 	o.sink.dir = argv[first];
 	o.sink.threads = (int)o.threads;
 	if (o.sink.timeout_ms == 0)

@@ -241,6 +241,7 @@ static int print_and_wait(const char *address, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
+	static const char *const of_topics[] = { "partitions", NULL };
 	rd_kafka_mock_cluster_t *cluster;
 	rd_kafka_t *rk = NULL;
 	sigset_t signals, old_mask;
@@ -249,6 +250,8 @@ int main(int argc, char **argv)
 
 	if (operand < 0)
 		return code;
+	if (!topics && opt_refuse(of_topics, "needs -t TOPIC") < 0)
+		return report();
 	if (operand < argc) {
 		error("unexpected operand %s (a command goes to -x)", argv[operand]);
 		return EXIT_USAGE;

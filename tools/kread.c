@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MARK_EVERY    65536 /* records of a partition between its position marks */
@@ -116,6 +117,13 @@ static const struct opt_tool tool = {
 	.count = OPT_COUNT(table),
 };
 
+static bool may_be_lake(const char *source)
+{
+	struct stat st;
+
+	return strcmp(source, "-") != 0 && (stat(source, &st) < 0 || S_ISDIR(st.st_mode));
+}
+
 static int check_options(int argc, int at)
 {
 	if (at < argc)
@@ -126,6 +134,8 @@ static int check_options(int argc, int at)
 		return fail(EXIT_USAGE, "-o and --from both say where to start");
 	if (options.skip_lost && !from)
 		return fail(EXIT_USAGE, "--skip-lost needs --from");
+	if (opt_given("name") && !(from && may_be_lake(from)))
+		return fail(EXIT_USAGE, "-N names the positions of a lake: it needs --from LAKE");
 	if (options.timeout_ms < 1)
 		return fail(EXIT_USAGE, "--timeout must be more than 0");
 	options.topic = (const char *const *)topics;

@@ -93,7 +93,7 @@ static int take_line(struct run *r, struct span text, bool cut)
 	struct line line;
 
 	if (stream_parse(&r->stream, text, &line) < 0) {
-		if (cut)
+		if (cut && *text.p == '{')
 			fail_context("the last line is incomplete");
 		return bad_line(r, &line);
 	}
@@ -159,6 +159,7 @@ static int run(struct run *r)
 
 int main(int argc, char **argv)
 {
+	static const char *const timely[] = { "time", "zone", NULL };
 	struct run r = { 0 };
 	int code, operand = opt_parse(&tool, argc, argv, &code);
 
@@ -174,6 +175,11 @@ int main(int argc, char **argv)
 	}
 	stream_init(&r.stream);
 	r.layout = layout_open(layout_name, time_field, time_format, &r.stream);
+	if (r.layout && !layout_uses_time(r.layout) &&
+	    opt_refuse(timely, "says what time it is, but the layout has none") < 0) {
+		layout_close(r.layout);
+		r.layout = NULL;
+	}
 	sig_install(false);
 	writer_init(&r.out, STDOUT_FILENO, 0);
 	reader_init(&r.in, STDIN_FILENO, "stdin", &r.out);

@@ -182,6 +182,9 @@ static void print_marks(struct run *run, bool at_start)
 
 static int check_options(int operands, char **operand)
 {
+	static const char *const of_records[] = { "topic", "partitions", NULL };
+	static const char *const of_changelogs[] = { "tombstones", NULL };
+
 	if (operands == 0)
 		return fail(EXIT_USAGE, "which kind of data? (try txgen --help)");
 	if (operands > 1)
@@ -194,6 +197,10 @@ static int check_options(int operands, char **operand)
 	if (topic && (!*topic || topic[strcspn(topic, "\"\\")] || !utf8_valid(topic, strlen(topic))))
 		return fail(EXIT_USAGE, "--topic: \"%s\" is not a topic's name", topic);
 	records = records || marks || field_keyed(plan.kind);
+	if (!records && opt_refuse(of_records, "needs -R: bare objects have none") < 0)
+		return -1;
+	if (!field_keyed(plan.kind) && opt_refuse(of_changelogs, "needs a changelog") < 0)
+		return -1;
 	topic = topic ? topic : field_name(plan.kind);
 	plan.seed = (uint64_t)seed;
 	return 0;

@@ -316,6 +316,24 @@ static void a_tool_may_have_its_own_quiet(void **state)
 	assert_true(quiet);
 }
 
+static void an_option_that_would_be_ignored_is_refused_by_name(void **state)
+{
+	static const char *const some[] = { "count", "size", NULL }, *const none[] = { NULL };
+	int code;
+
+	assert_true(parse_with(&tool, STDERR_FILENO, &code,
+			(const char *[]){ "tool", "-S", "4k", "--siz=1M", "-x1", NULL }) > 0);
+	assert_true(opt_given("size"));
+	assert_false(opt_given("count"));
+	assert_int_equal(opt_refuse(none, "never"), 0);
+	assert_int_equal(opt_refuse(some, "does not go with that"), -1);
+	assert_string_equal(fail_message(), "--size does not go with that");
+	assert_int_equal(fail_code(), EXIT_USAGE);
+	assert_true(
+	    parse_with(&tool, STDERR_FILENO, &code, (const char *[]){ "tool", "-f", NULL }) > 0);
+	assert_int_equal(opt_refuse(some, "is of the run before"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +345,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_whole_and_within_limits),
 		cmocka_unit_test(sizes_take_a_unit),
 		cmocka_unit_test(seconds_take_a_fraction),
+		cmocka_unit_test(an_option_that_would_be_ignored_is_refused_by_name),
 		cmocka_unit_test_setup(help_shows_the_whole_table_and_ends_with_0, reset),
 		cmocka_unit_test_setup(a_mistake_before_help_is_a_mistake, reset),
 		cmocka_unit_test_setup(with_a_host_letter_the_question_mark_helps, reset),
