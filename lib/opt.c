@@ -334,6 +334,7 @@ static int parse(const struct opt_tool *tool, struct opt *all, size_t count, str
 	}
 	opterr = 0;
 	optind = 0; /* from the start, even if it stopped within a word before */
+	givens = 0;
 	while (result == 0 && (c = getopt_long(argc, argv, buf_cstr(&shorts), longs, NULL)) != -1) {
 		const struct opt *o = NULL;
 		char name[100];
