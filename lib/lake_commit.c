@@ -257,10 +257,15 @@ static void format_snapshot(const struct lake *l, const char *previous, struct b
 	journal_line_release(&line);
 }
 
+/*
+ * A journal.new that is there already is never written to: where rename is a link and an unlink, a power loss between
+ * them leaves it as another name of the journal itself.
+ */
 static int write_new(const struct lake *l, struct span text)
 {
-	int fd = openat(l->dirfd, META_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-	    0666);
+	int fd = unlinkat(l->dirfd, META_NEW, 0) < 0 && errno != ENOENT
+	    ? -1
+	    : openat(l->dirfd, META_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	int r = fd < 0 || write_all(fd, text.p, text.n) < 0 || fsync(fd) < 0 ? -1 : 0;
 
 	if (r < 0)
