@@ -497,7 +497,25 @@ static int torn(struct journal_reader *r)
 	return 0;
 }
 
-/* A line is whole. Is it good? A bad one may be torn only when nothing stands behind it. */
+bool journal_follows(struct span text)
+{
+	struct journal_line line = { 0 };
+	const char *p = text.p, *end = text.p + text.n;
+	bool found = false;
+
+	while (!found && p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+		const char *start = ++p, *nl = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+
+		found = nl && journal_parse(&line, (struct span){ start, (size_t)(nl - start) }) == 0;
+	}
+	journal_line_release(&line);
+	return found;
+}
+
+/*
+ * A line is whole. Is it good? A bad one may be torn only when no good one stands behind it: what a power loss
+ * leaves of an append may have newlines in it.
+ */
 static int judge(struct journal_reader *r, struct journal_line *l, struct span text,
     journal_name_fn *in_place, void *ctx)
 {
@@ -509,11 +527,12 @@ static int judge(struct journal_reader *r, struct journal_line *l, struct span t
 		r->lines++;
 		return 1;
 	}
-	more = r->block.len > r->used + text.n + 1 ? 1 : fill(r);
+	while ((more = fill(r)) > 0)
+		;
 	if (more < 0)
 		return -1;
-	text.p = r->block.data + r->used; /* fill() moves the block */
-	return more || journal_each_name(text, in_place, ctx) ? damaged(r) : torn(r);
+	text = (struct span){ r->block.data + r->used, r->block.len - r->used };
+	return journal_follows(text) || journal_each_name(text, in_place, ctx) ? damaged(r) : torn(r);
 }
 
 /*

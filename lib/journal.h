@@ -59,6 +59,9 @@ typedef bool journal_name_fn(void *ctx, struct span file, struct span tmp);
 /* Calls each() for the names that can still be read, until it returns true. Whether it did. */
 bool journal_each_name(struct span text, journal_name_fn *each, void *ctx);
 
+/* Whether a good line stands anywhere behind the first one of text, which is bad. */
+bool journal_follows(struct span text);
+
 /* Appends the line with crc and newline. */
 void journal_format(const struct journal_line *l, struct buf *to);
 

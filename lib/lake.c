@@ -124,6 +124,23 @@ int lake_refresh(struct lake *l)
 	return 0;
 }
 
+/* Makes the last line durable. When nobody has seen it done, its writer may have failed or died on the way. */
+static int secure_last(struct lake *l)
+{
+	int fd, r;
+
+	if (l->known >= l->commit)
+		return fdatasync(l->journal_fd) == 0
+		    ? 0
+		    : fail_errno(EXIT_IO, "%s/" META_JOURNAL ": fdatasync", l->dir);
+	fd = openat(l->dirfd, META_JOURNAL, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno(0, "%s/" META_JOURNAL, l->dir);
+	r = lake_secure(l->dir, fd, l->reader.at - (int64_t)l->last.len - 1, buf_span(&l->last));
+	close(fd);
+	return r;
+}
+
 /*
  * Step 2, the last line. Its writer may have died anywhere after it wrote the line, so it is made durable
  * first, then its files get their names. Earlier lines are done: their successors' writers saw to it.
@@ -132,8 +149,8 @@ static int finish_last(struct lake *l)
 {
 	if (l->commit == l->done || l->last.len == 0)
 		return 0;
-	if (fdatasync(l->journal_fd) < 0)
-		return fail_errno(EXIT_IO, "%s/" META_JOURNAL ": fdatasync", l->dir);
+	if (secure_last(l) < 0)
+		return -1;
 	if (journal_parse(&l->line, buf_span(&l->last)) < 0 || lake_redo(l->dir, l->dirfd, &l->line) < 0)
 		return -1;
 	l->done = l->commit;

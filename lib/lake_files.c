@@ -218,6 +218,25 @@ int lake_check_end(const struct journal_reader *r, int64_t commit, int64_t done)
 
 /* ---- finishing a commit ---- */
 
+int lake_secure(const char *dir, int journal, int64_t at, struct span line)
+{
+	struct buf text = BUF_INIT;
+	size_t done = 0;
+	ssize_t n = 0;
+
+	buf_add_span(&text, line);
+	buf_add_char(&text, '\n');
+	while (done < text.len && (n >= 0 || errno == EINTR)) {
+		n = pwrite(journal, text.data + done, text.len - done, at + (int64_t)done);
+		if (n > 0)
+			done += (size_t)n;
+	}
+	buf_release(&text);
+	if (n < 0 || fdatasync(journal) < 0)
+		return fail_errno(EXIT_IO, "%s/" META_JOURNAL, dir);
+	return 0;
+}
+
 /* One directory at a time stays open: the files of a line come grouped. */
 struct place {
 	const char *dir; /* of the lake, for messages */

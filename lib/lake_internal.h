@@ -41,6 +41,13 @@ int lake_redo(const char *dir, int dirfd, const struct journal_line *line);
  */
 int lake_check_names(const char *dir, const struct journal_line *line);
 
+/*
+ * Makes the last line of the journal (given without newline) durable, which somebody else wrote. He may have died after a
+ * fdatasync that failed, and what that has left the kernel takes for clean: it is written again. The descriptor
+ * must not be one that appends. 0 or -1 with fail().
+ */
+int lake_secure(const char *dir, int journal, int64_t at, struct span line);
+
 /* Whether the name is that of a temporary file of a writer. */
 bool lake_is_temp_name(const char *name);
 

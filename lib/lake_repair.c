@@ -227,19 +227,16 @@ static int read_tail(struct repair *r, int64_t at, struct tail *t)
 static int mend_rot(struct repair *r, int64_t at)
 {
 	struct tail t = { 0 };
-	const char *nl;
 	int result = read_tail(r, at, &t);
 
-	nl = t.text.len > 0 ? memchr(t.text.data, '\n', t.text.len) : NULL;
-	if (result == 0 && nl && nl + 1 < t.text.data + t.text.len)
+	if (result == 0 && journal_follows(buf_span(&t.text)))
 		result = fail(EXIT_DATA,
 		    "%s/" META_JOURNAL ": byte %" PRId64
 		    ": damaged, and not the last line: restore the journal from a "
 		    "backup, or copy what is good with lakecat --marks into a new lake",
 		    r->dir, at);
 	else if (result == 0)
-		result = undo_damaged(r, at,
-		    (struct span){ t.text.data, nl ? (size_t)(nl - t.text.data) : t.text.len });
+		result = undo_damaged(r, at, buf_span(&t.text));
 	buf_release(&t.text);
 	return result;
 }
@@ -274,10 +271,8 @@ static int mend_last(struct repair *r, const struct tail *t)
 
 		if (can == 0)
 			result = undo_commit(r, t, &line);
-		else if (can < 0 || fdatasync(r->journal) < 0)
-			result = can < 0
-			    ? -1
-			    : fail_errno(EXIT_IO, "%s/" META_JOURNAL ": fdatasync", r->dir);
+		else if (can < 0 || lake_secure(r->dir, r->journal, t->at, buf_span(&t->text)) < 0)
+			result = -1;
 		else if ((result = make_way(r, &line)) == 0)
 			result = lake_redo(r->dir, r->dirfd, &line);
 	}
