@@ -126,15 +126,19 @@ sub lines_of
 
 sub positions { return map { ($_->{mark}{partition} => $_->{mark}{offset}) } json_lines($_[0]) }
 
-# Lets the tools loose on a state that stands in $d: a job to be judged.
+# Lets the tools loose on a state that stands in $d: a job to be judged. The design has --repair after a line that could
+# be neither made durable nor taken back, and for nothing else.
 sub try
 {
 	my ($s, $d) = @_;
+	my $run = "$s->{env} jsonl-sink @{ $s->{args} } lake <$s->{in} >r 2>re";
 	return { s => $s, dir => $d, acked => $s->{acked}, before => files("$d/lake", '', {}),
 		when => "after event $s->{at}, $s->{event}", shell => start_shell(<<~"END") };
-		cd $d; jsonl-sink -Q -N $s->{name} lake >q 2>qe; a=\$?; jsonl-sink --check lake >f 2>fe; b=\$?
-		$s->{env} jsonl-sink @{ $s->{args} } lake <$s->{in} >r 2>re; c=\$?
-		jsonl-sink --check lake >l 2>le; echo \$a \$b \$c \$?
+		cd $d; [ -e lake/.sluice/failed ]; failed=\$?
+		jsonl-sink -Q -N $s->{name} lake >q 2>qe; a=\$?; jsonl-sink --check lake >f 2>fe; b=\$?
+		$s->{first}; $run; c=\$?
+		[ \$failed\$c = 065 ] && jsonl-sink --repair lake >p 2>&1 && { $run; c=\$?; }
+		jsonl-sink --check lake >l 2>le; echo \$a \$b \$c \$? \$failed
 		END
 }
 
@@ -142,7 +146,7 @@ sub judge
 {
 	my ($job) = @_;
 	my ($s, $d, $acked, $before) = @$job{qw(s dir acked before)};
-	my ($q, $first, $run, $last) = answer($job->{shell});
+	my ($q, $first, $run, $last, $failed) = answer($job->{shell});
 	my $after = files("$d/lake", '', {});
 	my %stored = positions(slurp("$d/q"));
 	my $lake = keys %$acked || grep { m{^\.sluice/} } keys %$before; # else there may be none yet
@@ -151,12 +155,14 @@ sub judge
 	push @problems, "-Q: $q: " . slurp("$d/qe") if $q;
 	push @problems, map { "acknowledged, not stored: $_: $acked->{$_}" }
 	    grep { ($stored{$_} // -1) < $acked->{$_} } sort keys %$acked;
-	push @problems, "--check after the loss: $first: " . slurp("$d/fe") if $first && $lake;
-	push @problems, "run again: $run: " . slurp("$d/re") if $run != $s->{exit};
+	push @problems, "--check after the loss: $first: " . slurp("$d/fe") if $first && $lake && $failed && !$s->{damaged};
+	push @problems, "run again: $run: " . slurp("$d/re") if $run && $run != $s->{exit};
 	push @problems, "--check at the end: $last: " . slurp("$d/le") if $last;
 	push @problems, map { "left behind: $_" } grep { m{(^|/)\.sluice-[^/]*$|/writers/|/failed$} } sort keys %$after;
-	push @problems, map { "changed: $_" }
-	    grep { ($after->{$_} // '') ne $before->{$_} } $s->{mode} eq 'append' ? visible($before) : ();
+	push @problems, map { "changed: $_" } grep { ($after->{$_} // '') ne $before->{$_} }
+	    $s->{mode} eq 'append' && !$s->{damaged} ? visible($before) : ();
+	push @problems, map { "damaged, and not kept: $_" } grep {
+		system("grep -rqsF '$_' $d/lake") } @{ $s->{damaged} // [] };
 	$have{$_}++ for lines_of($after);
 	push @problems, map { "twice: $_" } grep { $have{$_} > 1 } sort keys %have;
 	push @problems, map { "lost: $_" } grep { !$have{$_} } @{ $s->{want} };
@@ -187,18 +193,21 @@ sub settle
 
 # ---- one run ----
 
-# A scenario: {base} runs that are durable, {runs} that are recorded, one after the other, and the power is lost
-# in the last; {mangle}: changes the list of events, for a control, and
-# says from where on to look ({from}).
+# A scenario: {base}: runs whose work is durable. {runs}: that are recorded, one after the other, and the power is lost
+# in each but those that have {pass}: they have {kill}, the number of events they live, or {spec}, faults, and
+# {exit}, {args} if others than the scenario's. {args}, {env}, {exit} of the run that finds what was left; {first}:
+# what is run before; {want}: the lines that must be there then. {damaged}: the lake is, and this text must be
+# kept. {mangle} changes the list of events, for a control, and says from where on to look ({from}).
 sub prepare
 {
 	my (%o) = @_;
 	my $work = "$dir/" . ++$names;
-	my $s = { exit => 0, mode => 'append', env => '', args => ['-a'], mangle => sub { shift; @_ }, %o,
+	my $s = { exit => 0, mode => 'append', env => '', args => ['-a'], first => ':', runs => [ {} ],
+		mangle => sub { shift; @_ }, %o,
 		work => $work, jobs => [], problems => [], count => 0, seen => {} };
 
 	$s->{name} //= $s->{mode};
-	$s->{wanted} = { map { $_ => 1 } @{ $s->{want} } };
+	want($s, @{ $s->{want} }) if $s->{want};
 	$s->{in} = "$work.in";
 	mkdir $work or die $!;
 	mkdir "$work/d" or die $!;
@@ -207,22 +216,35 @@ sub prepare
 		my $r = run('env', 'jsonl-sink', @{ $base->{args} // ['-a'] }, "$work/d/lake", { stdin => $base->{stream} });
 		die "base: $r->{exit}: $r->{err}" if $r->{exit};
 	}
+	if (my $from = $s->{from_disk}) {
+		rmdir "$work/d";
+		$from->[0]->build($from->[1], "$work/d");
+	}
 	$s->{disk} = Sluice::Power->new("$work/d");
 	$s->{acked} = { positions(run('jsonl-sink', '-Q', '-N', $s->{name}, "$work/d/lake")->{out}) };
 	return $s;
 }
 
-# One recorded run: its events. $kill: after so many of them.
+sub want
+{
+	my ($s, @lines) = @_;
+	$s->{want} = \@lines;
+	$s->{wanted} = { map { $_ => 1 } @lines };
+}
+
+# One recorded run: its events. What an undisturbed run leaves is what is wanted when the scenario does not say it.
 sub recorded
 {
-	my ($s, $kill, $spec) = @_;
+	my ($s, %run) = @_;
 	my $trace = "$s->{work}/trace" . ++$s->{traces};
-	my $env = record("$s->{work}/d", $trace, $spec);
+	my $env = record("$s->{work}/d", $trace, $run{spec});
 	my %more = $s->{env} =~ /(\w+)=(\w+)/g;
-	my $r = run('jsonl-sink', @{ $s->{args} }, "$s->{work}/d/lake",
-	    { stdin => $s->{stream}, env => { %$env, %more, $kill ? (SLUICE_RECORD_KILL => $kill) : () } });
+	my $killed = $run{kill} || ($run{spec} // '') =~ /kill/;
+	my $r = run('jsonl-sink', @{ $run{args} // $s->{args} }, "$s->{work}/d/lake",
+	    { stdin => $s->{stream}, env => { %$env, %more, $run{kill} ? (SLUICE_RECORD_KILL => $run{kill}) : () } });
 
-	die "recorded: exit $r->{exit}: $r->{err}" if $kill || $spec ? $r->{signal} != 9 : $r->{exit} != $s->{exit};
+	die "recorded: exit $r->{exit}: $r->{err}" if $killed ? $r->{signal} != 9 : $r->{exit} != ($run{exit} // $s->{exit});
+	want($s, lines_of(files("$s->{work}/d/lake", '', {}))) if !$s->{want} && !$killed;
 	return $s->{mangle}->($s, events($trace));
 }
 
@@ -257,12 +279,13 @@ sub walk
 	};
 
 	@$s{qw(at event)} = (0, 'the start');
+	$s->{event} .= " of run $s->{traces}" if $s->{traces} > 1;
 	$look->();
 	for my $e (@events) {
 		$s->{disk}->apply($e);
 		$s->{acked} = { %{ $s->{acked} }, positions($e->{data}) } if $e->{call} eq 'ack';
 		$s->{at}++;
-		$s->{event} = describe($e);
+		$s->{event} = describe($e) . ($s->{traces} > 1 ? " of run $s->{traces}" : '');
 		$look->();
 	}
 	settle($s) while @{ $s->{jobs} };
@@ -278,13 +301,28 @@ sub apply_all
 	}
 }
 
+# One test for the states of these scenarios.
 sub report_on
 {
-	my ($s, $what) = @_;
-	my @bad = @{ $s->{problems} };
+	my ($what, @s) = @_;
+	my @bad = map { @{ $_->{problems} } } @s;
+	my $count = 0;
 
-	ok !@bad, sprintf '%s: %d states', $what, $s->{count};
+	$count += $_->{count} for @s;
+	ok !@bad && $count, "$what: $count states";
 	diag join "\n", scalar(@bad) . " states are wrong, seed $seed", @bad[ 0 .. ($#bad < 4 ? $#bad : 4) ] if @bad;
+}
+
+# All runs of a scenario, and $n of the states after the events of each.
+sub play
+{
+	my ($s, $n) = @_;
+	for my $run (@{ $s->{runs} }) {
+		my @events = recorded($s, %$run);
+		$run->{pass} ? apply_all($s, @events) : walk($s, $n, @events);
+	}
+	remove_tree($s->{work}) if !@{ $s->{problems} };
+	return $s;
 }
 
 # scenario(WHAT, N, ..): a run, and N of its states, or `all`.
@@ -292,12 +330,7 @@ sub scenario
 {
 	my ($what, $n, %o) = @_;
 	return if skipped($what);
-	my $s = prepare(%o);
-	my $from = time;
-	walk($s, $n eq 'all' ? $n : $n * $times, recorded($s));
-	note sprintf '%d states in %.1f s', $s->{count}, time - $from;
-	report_on($s, $what);
-	remove_tree($s->{work});
+	report_on($what, play(prepare(%o), $n eq 'all' ? $n : $n * $times));
 }
 
 # Whether this one is not wanted; else it begins with its own random numbers.
@@ -389,6 +422,66 @@ scenario('a lake that has data', 80, stream => stream(@deep), args => ['-a'], li
 	scenario('ignore', 80, mode => 'ignore', stream => stream(@new), args => [ '-a', '-m', 'ignore' ],
 		lines(@old, grep { $_->[0] eq 't/c' } @new), base => [ { stream => stream(@old) } ]);
 }
+
+# What cannot be stored has a place of its own, in the same commit.
+scenario('rejects', 80, args => [ '-a', '-r', '--size', '1k' ], exit => 1,
+	stream => stream(map { [ $_->[2] % 5 == 3 ? '.hidden' : $_->[0], @$_[ 1, 2 ] ] } @deep));
+
+# ---- kill -9, and then the power ----
+
+# What the killed run did is in the page cache: the next run sees all of it, and the power loss leaves what it leaves.
+sub after_kills
+{
+	my ($what, $n, %o) = @_;
+	return if skipped($what);
+	my @events = recorded(prepare(%o));
+	my $step = $times > 1 ? 1 : 4;
+	my @s = map { play(prepare(%o, runs => [ { kill => $_, pass => 1 }, {} ]), $n * $times) }
+	    grep { $_ % $step == 0 } 1 .. $#events;
+	report_on($what, @s);
+}
+
+after_kills('a run that was killed, and the next', 12, %small);
+after_kills('a roll that was killed, and the next', 5, stream => stream(@small), lines(@small),
+	args => [ '-a', '--size', '300' ], env => 'SLUICE_ROLL_BYTES=200');
+
+# The run that comes after a power loss is recorded too, and the power goes again.
+sub relapse
+{
+	my ($what, $n, %o) = @_;
+	return if skipped($what);
+	my ($first, @s) = prepare(%o);
+	for my $e (recorded($first)) {
+		apply_all($first, $e);
+		next if rand() > 0.3 && $times <= 1;
+		$first->{disk}->some_states(1, sub {
+			my ($state) = @_;
+			my $s = prepare(%o, from_disk => [ $first->{disk}, $state ]);
+			$s->{acked} = { %{ $first->{acked} } };
+			push @s, play($s, $n * $times);
+			return 1;
+		});
+	}
+	report_on($what, @s);
+}
+
+relapse('a power loss, and one in the run after it', 12, %small);
+
+# ---- when the disk fails before the power does ----
+
+my %take_back = (stream => stream(@small), args => ['-a'], lines(@small), base => [ { stream => stream(@small[ 0 .. 1 ]) } ]);
+for (['cannot be synced', 'fdatasync:2:EIO'], ['has no room', 'write:1:short;write:2:ENOSPC'],
+	['can neither be synced nor taken back', 'fdatasync:2:EIO;ftruncate:1:EIO']) {
+	my ($what, $faults) = @$_;
+	scenario("a journal line that $what", 40, %take_back,
+		runs => [ { spec => "path=.sluice/journal;$faults", exit => 74 } ]);
+}
+scenario('a journal line that --repair makes good', 40, %take_back, runs => [
+	{ spec => 'path=.sluice/journal;fdatasync:2:EIO;ftruncate:1:EIO', exit => 74, pass => 1 },
+	{ args => ['--repair'], exit => 0 }, {} ]);
+scenario('a rename that fails', 40, %take_back, runs => [ { spec => 'path=/b/;renameat2:2:EIO', exit => 74 }, {} ]);
+
+# ---- two writers ----
 
 # ---- can it fail? ----
 

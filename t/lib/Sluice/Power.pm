@@ -19,9 +19,9 @@ package Sluice::Power;
 #   earlier ones; a directory without a name takes all below it along;
 # - a rename within a directory: lost, done, or done with the old name still there (POSIX says that the new
 #   name is never missing, not more); into another directory: the two halves each by itself;
-# - a write: lost (zeros, when a later one is kept), done, the first byte, half of it or all but the last byte
-#   of it, that half with zeros or with garbage up to the size, all of it zeros (a size without data), and the
-#   second half behind zeros. Of several writes to one file: all up to some point, that one in any of these
+# - a write: lost, done, the first byte, half of it or all but the last byte of it, that half with zeros or with
+#   garbage (with newlines) up to the size, all of it zeros (a size without data) or garbage, and the second half
+#   behind zeros; where it went over older bytes, these in place of zeros and garbage. Of several writes to one file: all up to some point, that one in any of these
 #   ways; and each one missing alone;
 # - a cut (ftruncate, O_TRUNC): lost or done.
 #
@@ -227,17 +227,21 @@ sub _names
 
 # ---- what may be left of one inode ----
 
-# The ways in which a write may be there that was not synced, all of it first.
+# The ways in which a write may be there that was not synced, all of it first. What is lost of it is as it was
+# before, or zeros or garbage behind the end; a prefix alone also ends there.
 sub _forms
 {
-	my ($data, $few) = @_;
-	my $n = length $data;
+	my ($content, $op, $few) = @_;
+	my ($data, $n) = ($op->{data}, length $op->{data});
+	my $old = length $content > $op->{at} ? substr $content, $op->{at}, $n : '';
+	my $zeros = $old . "\0" x ($n - length $old);
+	my $garbage = $old . substr("\x{e9}{]\x{80}\n\"x" x ($n / 7 + 1), length $old, $n - length $old);
 	my $half = int($n / 2);
 	my ($first, $second) = (substr($data, 0, $half), substr($data, $half));
 
-	return ($data, $first, "\0" x $n) if $few;
-	return ($data, $first, "\0" x $n, substr($data, 0, 1), substr($data, 0, $n - 1), $first . "\0" x ($n - $half),
-		$first . substr("\x{e9}{]\x{80}\n\"x" x ($n / 7 + 1), 0, $n - $half), "\0" x $half . $second);
+	return ($data, $first, $zeros) if $few;
+	return ($data, $first, $zeros, substr($data, 0, 1), substr($data, 0, $n - 1), $first . substr($zeros, $half),
+		$first . substr($garbage, $half), substr($zeros, 0, $half) . $second, $garbage);
 }
 
 sub _contents
@@ -247,7 +251,7 @@ sub _contents
 	my ($content, @all) = ($file->{kept}, $file->{kept});
 
 	for my $op (@ops) {
-		push @all, map { _bytes($content, $op, $_) } defined $op->{data} ? _forms($op->{data}, $few) : undef;
+		push @all, map { _bytes($content, $op, $_) } defined $op->{data} ? _forms($content, $op, $few) : undef;
 		$content = _bytes($content, $op);
 	}
 	for my $lost ($few ? () : @ops > 1 ? @ops[ 0 .. $#ops - 1 ] : ()) {
@@ -348,17 +352,21 @@ sub _choice
 	my $p = (0.1, 0.5, 0.9)[ rand 3 ];
 
 	return sub { _random($_[0], $p) } if rand() < 0.5;
-	my @ways = $one->{dir} ? _single($one, $others eq 'kept') : _contents($one);
+	my @ways = $one->{dir} ? _single($one, $others eq 'now' ? 1 : 0) : _contents($one);
 	my $way = $ways[ rand @ways ];
 	return sub { $_[0] == $one ? $way : $_[0]{$others} };
 }
 
-# A directory of whose operations one is lost, or one alone is kept.
+# A directory of whose operations one went its own way: all that are not $others.
 sub _single
 {
-	my ($dir, $kept) = @_;
+	my ($dir, $others) = @_;
 	my @ways = _ways($dir);
-	return map { my $i = $_; _listing($dir, map { ($_ == $i) == $kept ? 1 : 0 } 0 .. $#ways) } 0 .. $#ways;
+	return map {
+		my $i = $_;
+		map { my $way = $_; _listing($dir, map { $_ == $i ? $way : $others } 0 .. $#ways) }
+		    grep { $_ != $others } 0 .. $ways[$i] - 1;
+	} 0 .. $#ways;
 }
 
 sub _random
