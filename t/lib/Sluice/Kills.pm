@@ -25,7 +25,7 @@ sub start
 	my ($class, @commands) = @_;
 	my $o = ref $commands[-1] eq 'HASH' ? pop @commands : {};
 	my $p = bless { dir => File::Temp->newdir('sluice-run-XXXXXX', DIR => $o->{dir} // '/tmp'),
-		names => [ map { $_->[0] } @commands ], commands => \@commands, env => $o->{env}, status => {} }, $class;
+		names => [ map { $_->[0] } @commands ], commands => \@commands, env => $o->{env}, in => $o->{in}, status => {} }, $class;
 	my $in;
 
 	if (($o->{in} // '') eq '-') {
@@ -121,7 +121,8 @@ sub story
 {
 	my ($p) = @_;
 	my $env = join '', map { "$_='$p->{env}{$_}' " } grep { defined $p->{env}{$_} } sort keys %{ $p->{env} // {} };
-	return join "\n", $env . join(' | ', map { join ' ', @$_ } @{ $p->{commands} }),
+	my $in = $p->{in} ? $p->{in} eq '-' ? ' < (a pipe that stays empty)' : " < $p->{in}" : '';
+	return join "\n", $env . join(' | ', map { join ' ', @$_ } @{ $p->{commands} }) . $in,
 	    join(', ', map { "$_: " . ($p->{status}{$_} // 'runs') } @{ $p->{names} }), map { $p->err($_) } @{ $p->{names} };
 }
 

@@ -279,6 +279,7 @@ sub keep
 	my ($r, $to) = @_;
 	run('mkdir', '-p', $to);
 	run('cp', '-a', $r->{lake}, "$to/lake");
+	run('cp', $_, $to) for grep { -e } map { $_->{source} } @{ $r->{all} };
 	spew("$to/story", "$r->{what}, SLUICE_ROLL_BYTES=" . ($r->{roll} // '') . "\n\n", join("\n", @{ $r->{problems} }),
 	    "\n\n---- every run ----\n\n", join("\n\n", @{ $r->{stories} }), "\n");
 }
