@@ -18,7 +18,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $seed = int($ENV{SLUICE_SEED} // time % 1_000_000_007);
-my $storm = ($ENV{SLUICE_LONG} ? 120 : 12) * (sanitized() ? 2 : 1); # seconds
+my $storm = ($ENV{SLUICE_LONG} ? 120 : 12) * (sanitized() ? 3 : 1); # seconds
 srand $seed;
 diag "seed $seed";
 
@@ -112,7 +112,7 @@ sub start
 	local $ENV{SLUICE_ROLL_BYTES} = 4000;
 	$w->{doomed} = $hurry ? undef : fate();
 	$w->{run} = Sluice::Kills->start([ 'perl', '-MTime::HiRes', '-e', $feed, $of->{stream}, $begun, $hurry || $table ? 0 : $storm * 0.9 ],
-	    [ 'partition', '-q', '-l', $w->{layout} ], [ 'jsonl-sink', '-q', '-i', '0.2', @{ $w->{args} }, $lake ],
+	    [ 'partition', '-q', '-l', $w->{layout} ], [ 'jsonl-sink', '-q', $table ? () : ('-i', '0.2'), @{ $w->{args} }, $lake ],
 	    { env => $w->{doomed} });
 	$w->{hit} = '';
 	$did{starts}++;
@@ -346,7 +346,7 @@ ok !@problems, "readers beside writers: whole commits only (seed $seed)"
     or diag join "\n", splice(@problems, 0, 10), "the lake: " . (run('cp', '-a', $lake, "/tmp/sluice-storm-$seed") && "/tmp/sluice-storm-$seed");
 cmp_ok $looks->{$_} // 0, '>', 2, "$_: $looks->{$_} looks" . ($states->{$_} ? " at $states->{$_} states" : '')
     for '-Q', 'lakecat', 'kread --from', '--check', 'lakecat of a table';
-cmp_ok $states->{$_}, '>', 2, "$_ looked while things moved" for 'lakecat', 'kread --from';
+cmp_ok $states->{$_}, '>', 1, "$_ looked while things moved" for 'lakecat', 'kread --from';
 cmp_ok $did{$_} // 0, '>', 0, "writers: $_ " . ($did{$_} // 0) for @hits, 'starts', 'doomed', 'fenced';
 
 my @parts = map { { root => $_->{root}, kind => $_->{name} eq 'overwrite' ? 'snapshot' : 'once', expect => [ $_->{topic}{expect} ],

@@ -81,7 +81,7 @@ sub sink
 	my ($r, $o) = @_;
 	return [ 'jsonl-sink', '-a', $o->{mode} ? ('-m', $o->{mode}) : (), $o->{name} ? ('-N', $o->{name}) : (),
 		$o->{gzip} ? ('-z', one_of('gzip', 'gzip:1'), '-j', $o->{threads} // 1) : (),
-		'-i', '0.05', '--size', $o->{size} // '12k', @{ $o->{sink} // [] }, $r->{lake} ];
+		$o->{mode} ? () : ('-i', '0.05', '--size', $o->{size} // '12k'), @{ $o->{sink} // [] }, $r->{lake} ];
 }
 
 sub start
