@@ -152,6 +152,7 @@ sub round
 {
 	my ($k, $what, %o) = @_;
 	my $round = ($broker{$what} // $recorded{$what})->($k);
+	delete $round->{watch} if exists $o{watch} && !delete $o{watch}; # never one that cannot be watched
 	return Sluice::Kills::Round->new(what => $what, roll => one_of(700, 3000, undef, undef), reader => $k->{reader},
 	    dir => $k->dir, %$round, %o)->play;
 }
