@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* More is a forgery: sums must not overflow, and jq reads numbers so far exactly. */
+#define COUNT_MAX  (INT64_C(1) << 53)
 #define READ_BYTES ((size_t)256 << 10)
 #define CRC_TAIL   (sizeof(",\"crc\":\"00000000\"}") - 1)
 
@@ -87,6 +89,13 @@ static int keep_int(const struct json_value *v, int64_t *out)
 {
 	return v->type == JSON_NULL || (v->type == JSON_NUMBER && json_int64(v->raw, out) == 0) ? 0
 												: -1;
+}
+
+static int keep_count(const struct json_value *v, int64_t *out)
+{
+	if (v->type == JSON_NULL)
+		return 0;
+	return keep_int(v, out) == 0 && *out >= 0 && *out <= COUNT_MAX ? 0 : -1;
 }
 
 static int keep_crc(const struct json_value *v, uint32_t *out)
@@ -185,11 +194,11 @@ static int parse_file(struct journal_line *l, struct json *j)
 		else if (json_key_is(key, escaped, "tmp"))
 			f->tmp = keep_text(l, &v);
 		else if (json_key_is(key, escaped, "records"))
-			bad = keep_int(&v, &f->records);
+			bad = keep_count(&v, &f->records);
 		else if (json_key_is(key, escaped, "bytes"))
-			bad = keep_int(&v, &f->bytes);
+			bad = keep_count(&v, &f->bytes);
 		else if (json_key_is(key, escaped, "raw"))
-			bad = keep_int(&v, &f->raw);
+			bad = keep_count(&v, &f->raw);
 		else if (json_key_is(key, escaped, "min_ts"))
 			bad = keep_int(&v, &f->min_ts);
 		else if (json_key_is(key, escaped, "max_ts"))
@@ -246,9 +255,9 @@ static int parse_members(struct journal_line *l, struct json *j)
 		else if (json_value(j, &v) < 0)
 			return -1;
 		else if (json_key_is(key, escaped, "commit"))
-			bad = keep_int(&v, &l->commit);
+			bad = keep_count(&v, &l->commit);
 		else if (json_key_is(key, escaped, "snapshot"))
-			l->snapshot = true, bad = keep_int(&v, &l->commit);
+			l->snapshot = true, bad = keep_count(&v, &l->commit);
 		else if (json_key_is(key, escaped, "time"))
 			l->time = keep_text(l, &v);
 		else if (json_key_is(key, escaped, "writer"))

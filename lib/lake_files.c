@@ -116,7 +116,7 @@ int64_t lake_rolled(const char *dir, int dirfd)
 
 		if (strncmp(e->d_name, lead, sizeof(lead) - 1) != 0)
 			continue;
-		if (opt_int(e->d_name + sizeof(lead) - 1, 0, INT64_MAX, &n) == 0 && n > largest)
+		if (opt_int(e->d_name + sizeof(lead) - 1, 0, INT64_MAX - 1, &n) == 0 && n > largest)
 			largest = n;
 	}
 	closedir(d);

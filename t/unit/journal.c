@@ -239,6 +239,9 @@ static void a_right_crc_alone_makes_no_line(void **state)
 		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"crc32\":\"xyz\"}]",
 		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"crc32\":\"0000000g\"}]",
 		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"crc32\":\" 0000001\"}]",
+		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"raw\":-1}]",
+		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"bytes\":9223372036854775807}]",
+		"{\"commit\":9223372036854775807", "{\"snapshot\":9223372036854775807",
 		"{\"commit\":1,\"remove\":[5]", "{\"commit\":1,\"remove\":\"a\"", "{\"commit\":1,}" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
