@@ -21,7 +21,7 @@ static inline void must(bool holds, const char *what)
 {
 	if (holds)
 		return;
-	fprintf(stderr, "fuzz: it does not hold that %s\n", what);
+	dprintf(STDERR_FILENO, "fuzz: it does not hold that %s\n", what);
 	abort();
 }
 
@@ -121,14 +121,20 @@ static inline void append(int fd, struct span s)
 }
 
 /* Its name, for what opens files itself. */
-static inline const char *memory_path(struct span content)
+static inline const char *memory_name(int fd)
 {
 	static char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return path;
+}
+
+static inline const char *memory_path(struct span content)
+{
 	int fd = memory_file();
 
 	append(fd, content);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return path;
+	return memory_name(fd);
 }
 
 #endif

@@ -218,9 +218,9 @@ static void make_files(struct journal_line *l, struct take *t, struct buf text[T
 
 		f->file = any_name(t, text, used);
 		f->tmp = any_name(t, text, used);
-		f->records = take_natural(t);
-		f->bytes = take_natural(t);
-		f->raw = take_natural(t);
+		f->records = take_natural(t) >> 10;
+		f->bytes = take_natural(t) >> 10;
+		f->raw = take_natural(t) >> 10;
 		f->crc32 = (uint32_t)take_int(t);
 		if (take_byte(t) % 2) {
 			f->min_ts = take_natural(t);
@@ -233,7 +233,7 @@ static void make_files(struct journal_line *l, struct take *t, struct buf text[T
 
 static void check_made(struct take t)
 {
-	struct journal_line l = { .snapshot = take_byte(&t) % 4 == 0, .commit = take_natural(&t) };
+	struct journal_line l = { .snapshot = take_byte(&t) % 4 == 0, .commit = take_natural(&t) >> 10 };
 	struct buf text[TEXTS] = { 0 };
 	size_t used = 0;
 
@@ -250,6 +250,21 @@ static void check_made(struct take t)
 	journal_line_release(&l);
 }
 
+/* The note of what was done, in the lock. */
+static void check_done(struct span text, int64_t commit)
+{
+	struct buf note = BUF_INIT;
+
+	if (journal_parse_done(text) > 0)
+		must(text.p[text.n - 1] == '\n' && crc_is_right((struct span){ text.p, text.n - 1 }),
+		    "a note that is accepted has the right crc");
+	journal_format_done(commit, &note);
+	must(journal_parse_done(buf_span(&note)) == commit, "a note that is written can be read");
+	for (size_t cut = 0; cut < note.len; cut++)
+		must(journal_parse_done((struct span){ note.data, cut }) == 0, "half of one is none");
+	buf_release(&note);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct span text = { (const char *)data, n };
@@ -260,6 +275,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	mend_crcs(text, &mended);
 	if (!span_eq(buf_span(&mended), text))
 		check_file(buf_span(&mended), cut, step);
+	check_done(buf_span(&mended), (int64_t)cut + 1);
 	check_made((struct take){ data, n });
 	buf_release(&mended);
 	return 0;
