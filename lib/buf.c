@@ -51,7 +51,8 @@ char *xstrndup(const char *s, size_t n)
 {
 	char *p = xmalloc(n + 1);
 
-	memcpy(p, s, n);
+	if (n > 0) /* s may be NULL then, as in a span */
+		memcpy(p, s, n);
 	p[n] = '\0';
 	return p;
 }

@@ -109,7 +109,7 @@ static void pack(struct span raw, int level, struct buf *to)
 {
 	z_stream z = { 0 };
 
-	must(deflateInit2(&z, level, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK,
+	must(deflateInit2(&z, level, Z_DEFLATED, 9 + 16, 1, Z_DEFAULT_STRATEGY) == Z_OK, /* little memory */
 	    "there is memory");
 	buf_reserve(to, deflateBound(&z, raw.n));
 	z.next_in = (Bytef *)(raw.n > 0 ? raw.p : "");

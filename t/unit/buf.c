@@ -107,12 +107,14 @@ static void spans_compare_by_bytes(void **state)
 
 static void strings_are_copied(void **state)
 {
-	char *s = xstrdup("sluice"), *n = xstrndup("sluice", 3);
+	char *s = xstrdup("sluice"), *n = xstrndup("sluice", 3), *none = xstrndup(NULL, 0);
 
 	assert_string_equal(s, "sluice");
 	assert_string_equal(n, "slu");
+	assert_string_equal(none, ""); /* of an empty span */
 	free(s);
 	free(n);
+	free(none);
 	free(xmalloc(0));
 	free(xcalloc(0, 8));
 }
