@@ -308,7 +308,7 @@ sub start_kafka
 	require Sluice::Kafka;
 	my $k = Sluice::Kafka->new(libs => fetch('kafka') . '/libs', $o{tls} ? (keys => fetch('tls')) : (), %o);
 	push @servers, $k;
-	$k->start;
+	eval { $k->start; 1 } or do { my $why = $@; $k->stop; die $why };
 	return $k;
 }
 
