@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- directories ---- */
@@ -24,8 +26,10 @@ struct lake_dir *lake_dir(struct lake *l, const char *path, size_t n)
 	d->path = xstrndup(path, n);
 	d->next = *head;
 	*head = d;
-	if (n > 0)
+	if (n > 0) {
 		d->up = lake_dir(l, path, beneath_dirname(path, n));
+		d->up->synced = false; /* a writer beside us may have made it since we synced the one above */
+	}
 	return d;
 }
 
@@ -43,8 +47,9 @@ int lake_sync_path(struct lake *l, const char *path)
 }
 
 /*
- * Step 1, directories. The one that holds the temporary files each time; those above once per run even if
- * they were there: a killed run may have made them and not come this far. Above DIR is DIR's parent.
+ * Step 1, directories. The one that holds the temporary files each time; those above when one below them
+ * is seen for the first time, even if it was there: a run that was killed, or is still on its way, may have made it
+ * and not come this far. Above DIR is DIR's parent.
  */
 int lake_sync_dirs(struct lake *l, struct lake_dir *d)
 {
@@ -58,6 +63,8 @@ int lake_sync_dirs(struct lake *l, struct lake_dir *d)
 		return 0;
 	if (d->up)
 		return d->up->synced ? 0 : lake_sync_dirs(l, d->up);
+	if (l->parent_synced)
+		return 0;
 	fd = openat(l->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* A parent that we may not read is not ours to sync, and was not changed by us either. */
 	if (fd < 0)
@@ -66,6 +73,7 @@ int lake_sync_dirs(struct lake *l, struct lake_dir *d)
 	if (r < 0)
 		fail_errno(EXIT_IO, "%s/..: fsync", l->dir);
 	close(fd);
+	l->parent_synced = r == 0;
 	return r;
 }
 
@@ -86,11 +94,11 @@ static int bad_place(struct lake *l, const char *path)
 	return fail_errno(0, "%s/%s", l->dir, path);
 }
 
-/* Directories that were made have new entries above them: as many parents must be synced again. */
-static void unsync(struct lake_dir *d, int made)
+/* The directory, and so many above it, have entries that were not there when we synced what is above them. */
+static void unsync(struct lake_dir *d, int above)
 {
 	d->synced = false;
-	for (; made > 0 && d->up; made--) {
+	for (; above > 0 && d->up; above--) {
 		d = d->up;
 		d->synced = false;
 	}
@@ -99,14 +107,18 @@ static void unsync(struct lake_dir *d, int made)
 int64_t lake_temp(struct lake *l, struct span path, int *fd)
 {
 	struct lake_dir *d = lake_dir(l, path.p, path.n);
+	struct stat st = { 0 };
 	char name[64];
 	int made, dirfd;
 
 	dirfd = beneath_make_dir(l->dirfd, d->path, &made);
-	if (made > 0)
-		unsync(d, made);
 	if (dirfd < 0)
 		return bad_place(l, d->path);
+	if (fstat(dirfd, &st) < 0 || (d->inode && d->inode != st.st_ino))
+		made = INT_MAX; /* it is not the one that we knew: somebody has removed it and made it again */
+	if (made > 0)
+		unsync(d, made);
+	d->inode = st.st_ino;
 	lake_temp_name(l, l->next_number, name, sizeof(name));
 	if (lake_list_add(l, d, name) < 0) {
 		close(dirfd);

@@ -16,7 +16,8 @@
 /* A directory that holds temporary files, or lies above one that does. */
 struct lake_dir {
 	char *path;  /* "" is DIR itself */
-	bool synced; /* its entry in the parent and those of its subdirectories are durable */
+	bool synced; /* its entry in the parent and those of all subdirectories that we know are durable */
+	ino_t inode; /* 0: it has had no temporary file */
 	struct lake_dir *up; /* NULL for DIR itself */
 	struct lake_dir *next;
 };
@@ -52,6 +53,7 @@ struct lake {
 	int writer_fd; /* our list */
 	struct buf boot; /* the first line of every list that is made before the next power loss; empty: not known */
 	struct lake_dir *dirs[LAKE_DIR_BUCKETS];
+	bool parent_synced; /* DIR's parent, once per run */
 	struct lake_temp *temp;
 	size_t temps, temps_cap;
 	int64_t next_number;
