@@ -51,19 +51,19 @@ static void damaged_name(int damaged, const char *file, struct buf *to)
 	}
 }
 
+/* It has its new name for good before it loses the old one: a power loss may take either half of a rename. */
 static int move(struct repair *r, int from, const char *file, size_t base, int damaged)
 {
 	struct buf to = BUF_INIT;
 	int result = 0;
 
 	damaged_name(damaged, file, &to);
-	if (renameat(from, file + base, damaged, buf_cstr(&to)) == 0) {
+	if (linkat(from, file + base, damaged, buf_cstr(&to), 0) == 0 && fsync(damaged) == 0 &&
+	    unlinkat(from, file + base, 0) == 0 && fsync(from) == 0) {
 		say("%s/%s: moved to " META_DAMAGED "/%s", r->dir, file, buf_cstr(&to));
 		r->anything = true;
-		if (fsync(from) < 0 || fsync(damaged) < 0)
-			result = fail_errno(EXIT_IO, "%s/" META_DAMAGED ": fsync", r->dir);
 	} else if (errno != ENOENT) {
-		result = fail_errno(EXIT_IO, "%s/%s: rename", r->dir, file);
+		result = fail_errno(EXIT_IO, "%s/%s: moving it to " META_DAMAGED, r->dir, file);
 	}
 	buf_release(&to);
 	return result;

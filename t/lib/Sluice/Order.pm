@@ -96,6 +96,10 @@ sub removed
 	delete $s->{dirty}{$path};
 	delete $s->{known}{$path};
 	delete $s->{unsynced}{ dir_of($path) }{$path};
+	if (my $other = delete $s->{moved}{$path}) { # by --repair
+		problem($s, "$path is removed before $other is durable") if $s->{unsynced}{ dir_of($other) }{$other};
+		return changed($s, $path);
+	}
 	return if is_temp($path);
 	locked($s, "$path is removed");
 	problem($s, "$path is removed before the line is durable") if $s->{journal_is} ne 'clean';
@@ -123,10 +127,11 @@ sub one_call
 	opened($s, $path) if $name =~ /^open/;
 	written($s, $path) if $name =~ /write/;
 	synced($s, $path) if $name =~ /sync$/;
-	renamed($s, $from, $to) if $name =~ /^rename/ && $path !~ m{/damaged/};
+	renamed($s, $from, $to) if $name =~ /^rename/;
 	removed($s, $path) if $name =~ /^unlink/;
 	changed($s, $path) if $name =~ /^mkdir/;
 	changed($s, $to), $s->{linked} = 1 if $name =~ /^link/;
+	$s->{moved}{$from} = $to if $name =~ /^link/ && $to =~ m{/\.sluice/damaged/};
 	$s->{linked} = 1 if $name =~ /^link/ && $result eq '-EEXIST';
 	$s->{locked} = 1 if $name eq 'flock' && $path eq $s->{lock};
 	$s->{journal_is} = 'dirty' if $name =~ /truncate/ && $path eq $s->{journal};
