@@ -196,7 +196,7 @@ sub settle
 # A scenario: {base}: runs whose work is durable. {runs}: that are recorded, one after the other, and the power is lost
 # in each but those that have {pass}: they have {kill}, the number of events they live, or {spec}, faults, and
 # {exit}, {args} if others than the scenario's. {args}, {env}, {exit} of the run that finds what was left; {first}:
-# what is run before; {want}: the lines that must be there then. {damaged}: the lake is, and this text must be
+# what is run before; {spoil}: what befell the lake at the beginning; {want}: the lines that must be there then. {damaged}: the lake is, and this text must be
 # kept. {mangle} changes the list of events, for a control, and says from where on to look ({from}).
 sub prepare
 {
@@ -204,7 +204,7 @@ sub prepare
 	my $work = "$dir/" . ++$names;
 	my $s = { exit => 0, mode => 'append', env => '', args => ['-a'], first => ':', runs => [ {} ],
 		mangle => sub { shift; @_ }, %o,
-		work => $work, jobs => [], problems => [], count => 0, seen => {} };
+		work => $work, jobs => [], problems => [], count => 0, seen => {}, traces => 0 };
 
 	$s->{name} //= $s->{mode};
 	want($s, @{ $s->{want} }) if $s->{want};
@@ -216,6 +216,7 @@ sub prepare
 		my $r = run('env', 'jsonl-sink', @{ $base->{args} // ['-a'] }, "$work/d/lake", { stdin => $base->{stream} });
 		die "base: $r->{exit}: $r->{err}" if $r->{exit};
 	}
+	$s->{spoil}->("$work/d/lake") if $s->{spoil};
 	if (my $from = $s->{from_disk}) {
 		rmdir "$work/d";
 		$from->[0]->build($from->[1], "$work/d");
@@ -479,9 +480,44 @@ for (['cannot be synced', 'fdatasync:2:EIO'], ['has no room', 'write:1:short;wri
 scenario('a journal line that --repair makes good', 40, %take_back, runs => [
 	{ spec => 'path=.sluice/journal;fdatasync:2:EIO;ftruncate:1:EIO', exit => 74, pass => 1 },
 	{ args => ['--repair'], exit => 0 }, {} ]);
+scenario('what --repair takes out of the lake', 40, stream => stream(@small), lines(@small), args => ['-a'],
+	base => [ { stream => stream(@small) } ], spoil => sub { spew("$_[0]/$_/00000077.jsonl", "odd $_\n") for qw(a b) },
+	damaged => [ 'odd a', 'odd b' ], first => 'jsonl-sink --repair lake >p 2>&1', runs => [ { args => ['--repair'] } ]);
 scenario('a rename that fails', 40, %take_back, runs => [ { spec => 'path=/b/;renameat2:2:EIO', exit => 74 }, {} ]);
 
 # ---- two writers ----
+
+# One writer has committed; another makes directories and is killed before it has synced anything; the first finds them
+# there, commits into them and acknowledges. Both are in one record.
+sub beside_the_dead
+{
+	my ($what, $n, $early, $late, %o) = @_;
+	return if skipped($what);
+	my $s = prepare(stream => stream(@$early, @$late), lines(@$early, @$late), args => [ '-a', '--size', 1 ], %o);
+	my ($trace, $lake) = ("$s->{work}/trace1", "$s->{work}/d/lake");
+	my @lines = split /^/, $s->{stream};
+	pipe my $in, my $to or die;
+	my $writer = spawn('jsonl-sink', @{ $s->{args} }, $lake, { stdin => $in, env => record("$s->{work}/d", $trace) });
+
+	close $in;
+	$to->autoflush(1);
+	print { $to } @lines[ 0 .. @$early + 1 ]; # two start marks before
+	wait_until(60, 'it has committed', sub { -e $writer->{out} && slurp($writer->{out}) =~ /"offset":$early->[-1][2]/ });
+	my $dead = run('jsonl-sink', '-N', 'dead', $lake, { stdin => stream(map { [ $late->[$_][0], 2, $_ ] } 0 .. $#$late),
+		env => record("$s->{work}/d", $trace, 'path=/last;mkdir:1:kill-after') });
+	die "it was not killed but $dead->{exit}: $dead->{err}" if $dead->{signal} != 9;
+	print { $to } @lines[ @$early + 2 .. $#lines ];
+	close $to;
+	my $r = finish($writer, 60);
+	die "the writer: $r->{exit}: $r->{err}" if $r->{exit};
+	walk($s, $n * $times, events($trace));
+	report_on($what, $s);
+	remove_tree($s->{work});
+}
+
+beside_the_dead('directories of a writer that died beside this one', 120,
+	[ [ 'a/x', 0, 0 ], [ 'a/x', 1, 0 ] ],
+	[ [ 'a/y', 0, 1 ], [ 'b', 1, 1 ], [ 'a/z/1/2', 0, 2 ], [ 'last', 1, 2 ] ]);
 
 # ---- can it fail? ----
 
