@@ -15,9 +15,9 @@
 
 /* A directory that holds temporary files, or lies above one that does. */
 struct lake_dir {
-	char *path;  /* "" is DIR itself */
+	char *path; /* "" is DIR itself */
 	bool synced; /* its entry in the parent and those of all subdirectories that we know are durable */
-	ino_t inode; /* 0: it has had no temporary file */
+	ino_t inode;         /* 0: it has had no temporary file */
 	struct lake_dir *up; /* NULL for DIR itself */
 	struct lake_dir *next;
 };
