@@ -104,7 +104,7 @@ static inline bool span_eq(struct span a, struct span b)
 
 static inline bool span_is(struct span a, const char *s)
 {
-	return a.n == strlen(s) && memcmp(a.p, s, a.n) == 0;
+	return span_eq(a, (struct span){ s, strlen(s) });
 }
 
 /* For hash tables: FNV-1a, folded. */

@@ -103,6 +103,7 @@ static void spans_compare_by_bytes(void **state)
 	assert_true(span_eq(SPAN("a\0b"), SPAN("a\0b")));
 	assert_false(span_eq(SPAN("a\0b"), SPAN("a\0c")));
 	assert_false(span_is(SPAN("a\0b"), "a"));
+	assert_true(span_is((struct span){ NULL, 0 }, ""));
 }
 
 static void strings_are_copied(void **state)
