@@ -242,30 +242,28 @@ static int check_truncated(const struct consumer *c, const rd_kafka_topic_partit
 static int judge_silence(struct consumer *c, rd_kafka_resp_err_t err,
     const rd_kafka_topic_partition_list_t *list)
 {
-	const rd_kafka_topic_partition_t *bad = kafka_first_error(list);
+	const rd_kafka_topic_partition_t *bad;
 	int64_t now = clock_mono_ms();
 	bool late = now - c->silent_ms > c->plan.o.timeout_ms;
 
-	if (!err && bad)
-		err = bad->err;
 	if (!err) {
 		c->silent_ms = now;
 		c->ask_ms = now + ask_after(c);
 		return check_truncated(c, list);
 	}
 	c->ask_ms = now + IDLE_MS;
-	if (kafka_unknown(err) && late) {
-		/* A leader that does not know a partition fails all that it was asked for. */
-		const rd_kafka_topic_partition_t *gone = bad ? bad : &list->elems[0];
-
-		return fail(EXIT_CONFIG,
-		    "%s/%" PRId32 "%s: no longer there: was the topic deleted?", gone->topic,
-		    gone->partition, bad || list->cnt == 1 ? "" : " or another partition");
-	}
-	if (!kafka_transient(err) && !kafka_unknown(err))
-		return fail(kafka_exit_code(err), "%s: %s", bad ? bad->topic : c->kafka.brokers,
-		    rd_kafka_err2str(err));
-	return late ? kafka_fail_unreachable(&c->kafka) : 0;
+	if (kafka_transient(err))
+		return late ? kafka_fail_unreachable(&c->kafka) : 0;
+	if (kafka_unknown(err) && !late)
+		return 0;
+	bad = kafka_culprit(&c->kafka, list, err, ASK_MS);
+	if (!bad)
+		return 0; /* asked again soon */
+	if (kafka_unknown(err))
+		return fail(EXIT_CONFIG, "%s/%" PRId32 ": no longer there: was the topic deleted?",
+		    bad->topic, bad->partition);
+	return fail(kafka_exit_code(err), "%s/%" PRId32 ": %s", bad->topic, bad->partition,
+	    rd_kafka_err2str(err));
 }
 
 /*
@@ -284,7 +282,7 @@ static int check_silence(struct consumer *c)
 	if (clock_mono_ms() < c->ask_ms)
 		return 0;
 	list = plan_list(&c->plan, true, KAFKA_LOG_END);
-	err = rd_kafka_offsets_for_times(c->kafka.rk, list, ASK_MS);
+	err = kafka_ask_offsets(&c->kafka, list, ASK_MS);
 	result = judge_silence(c, err, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	return result;

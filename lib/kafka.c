@@ -396,11 +396,40 @@ int kafka_metadata(struct kafka *k, enum kafka_ask ask, int64_t deadline_ms,
 	return fail(EXIT_INT, "interrupted");
 }
 
-const rd_kafka_topic_partition_t *kafka_first_error(const rd_kafka_topic_partition_list_t *list)
+rd_kafka_resp_err_t kafka_ask_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list,
+    int timeout_ms)
 {
-	for (int i = 0; i < list->cnt; i++)
-		if (list->elems[i].err)
+	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(k->rk, list, timeout_ms);
+
+	for (int i = 0; !err && i < list->cnt; i++)
+		err = list->elems[i].err;
+	return err;
+}
+
+static rd_kafka_resp_err_t ask_for_one(struct kafka *k, const rd_kafka_topic_partition_t *p,
+    int timeout_ms)
+{
+	rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_resp_err_t err;
+
+	rd_kafka_topic_partition_list_add(one, p->topic, p->partition)->offset = KAFKA_LOG_END;
+	err = kafka_ask_offsets(k, one, timeout_ms);
+	rd_kafka_topic_partition_list_destroy(one);
+	return err;
+}
+
+const rd_kafka_topic_partition_t *kafka_culprit(struct kafka *k,
+    const rd_kafka_topic_partition_list_t *list, rd_kafka_resp_err_t err, int timeout_ms)
+{
+	rd_kafka_resp_err_t answer = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	if (list->cnt == 1)
+		return &list->elems[0];
+	for (int i = 0; i < list->cnt && !kafka_transient(answer); i++) {
+		answer = ask_for_one(k, &list->elems[i], timeout_ms);
+		if (answer == err)
 			return &list->elems[i];
+	}
 	return NULL;
 }
 

@@ -121,8 +121,16 @@ int kafka_fail_unreachable(const struct kafka *k);
 #define KAFKA_LOG_END   (-1)
 #define KAFKA_LOG_START (-2)
 
-/* The first of the list that has an error; NULL: none. */
-const rd_kafka_topic_partition_t *kafka_first_error(const rd_kafka_topic_partition_list_t *list);
+/* rd_kafka_offsets_for_times(), but that one partition's error is the answer, too. */
+rd_kafka_resp_err_t kafka_ask_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list,
+    int timeout_ms);
+
+/*
+ * The partition that err, the answer to all of the list, is about: librdkafka does not say, so each is asked for by
+ * itself. NULL: none fails in this way any more.
+ */
+const rd_kafka_topic_partition_t *kafka_culprit(struct kafka *k,
+    const rd_kafka_topic_partition_list_t *list, rd_kafka_resp_err_t err, int timeout_ms);
 
 /* Begins to fetch from an absolute offset into the queue. 0 or -1 with fail(). */
 int kafka_start(rd_kafka_topic_t *rkt, int32_t partition, int64_t offset, rd_kafka_queue_t *queue);

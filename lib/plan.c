@@ -286,22 +286,22 @@ rd_kafka_topic_partition_list_t *plan_list(const struct plan *plan, bool open, i
 /* 0; -1 with fail() when it will not pass by itself; 1: ask again, fail() says why. */
 static int ask_once(struct kafka *k, rd_kafka_topic_partition_list_t *list, int64_t timeout_ms)
 {
-	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(k->rk, list, (int)timeout_ms);
-	const rd_kafka_topic_partition_t *bad = kafka_first_error(list);
+	rd_kafka_resp_err_t err = kafka_ask_offsets(k, list, (int)timeout_ms);
+	const rd_kafka_topic_partition_t *bad;
 
-	if (!err && bad)
-		err = bad->err;
 	if (!err)
 		return 0;
 	kafka_poll(k, 0);
-	if (kafka_transient(err))
+	if (kafka_transient(err)) {
 		kafka_fail_unreachable(k);
-	else if (bad)
-		fail(kafka_exit_code(err), "%s/%" PRId32 ": offsets: %s", bad->topic,
-		    bad->partition, rd_kafka_err2str(err));
-	else
-		fail(kafka_exit_code(err), "offsets: %s", rd_kafka_err2str(err));
-	return kafka_transient(err) || kafka_unknown(err) ? 1 : -1;
+		return 1;
+	}
+	bad = kafka_culprit(k, list, err, (int)timeout_ms);
+	if (!bad)
+		return 1; /* it has passed */
+	fail(kafka_exit_code(err), "%s/%" PRId32 ": offsets: %s", bad->topic, bad->partition,
+	    rd_kafka_err2str(err));
+	return kafka_unknown(err) ? 1 : -1;
 }
 
 /* Puts the answer for each partition at `field` of its struct. */

@@ -262,6 +262,47 @@ static void a_broker_that_comes_back_loses_and_repeats_nothing(void **state)
 	assert_int_equal(last[0], 19);
 }
 
+/* Those that librdkafka handles by itself are above; of this kind it tells us. */
+static void errors_that_librdkafka_tells_of_pass_too(void **state)
+{
+	mock_topic("T", 1);
+	mock_fill("T", 0, 0, 500);
+	mock_errors(MOCK_FETCH, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, 3);
+	open_ok();
+	expect_done(500);
+	assert_true(idle > 0);
+}
+
+/* What compaction or a transaction marker has left of the log ends below the pinned end. */
+static void a_record_behind_the_end_ends_the_partition_and_is_left(void **state)
+{
+	struct plan_partition *p;
+
+	mock_topic("T", 1);
+	mock_fill("T", 0, 0, 10);
+	options.start = (struct plan_start){ .kind = START_OFFSET, .n = 5 };
+	open_ok();
+	p = consumer_partition(consumer, 0);
+	p->next = 0; /* as if offsets 0 to 4 had gone since the plan was made */
+	p->end = 3;
+	expect_done(0);
+	assert_int_equal(reached, 1);
+	assert_int_equal(p->next, 3);
+}
+
+static void a_log_that_ends_below_what_was_promised_is_bad_data(void **state)
+{
+	mock_topic("T", 2);
+	mock_fill("T", 0, 0, 10);
+	mock_fill("T", 1, 0, 10);
+	options.timeout_ms = 400;
+	open_ok();
+	consumer_partition(consumer, 1)->end = 15; /* as if the log had been longer then */
+	expect_failure(EXIT_DATA,
+	    "T/1: the log ends at 10, below 15: the topic was truncated or recreated while it was read");
+	assert_int_equal(records, 20);
+}
+
 static void a_topic_that_may_not_be_read_is_a_matter_of_rights(void **state)
 {
 	mock_topic("T", 1);
@@ -290,7 +331,7 @@ static void rights_that_go_while_we_wait_are_noticed(void **state)
 	open_ok();
 	run_to_the_end_of_the_log();
 	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 20);
-	expect_failure(EXIT_PERM, "authorization failed");
+	expect_failure(EXIT_PERM, "T/0: Broker: Topic authorization failed");
 }
 
 static void a_topic_that_is_deleted_while_we_wait_is_named_in_time(void **state)
@@ -309,6 +350,36 @@ static void a_topic_that_is_deleted_while_we_wait_is_named_in_time(void **state)
 	expect_failure(EXIT_CONFIG, "T/0: no longer there: was the topic deleted?");
 	assert_in_range(clock_mono_ms() - begun, 200, 3000);
 	assert_int_equal(records, 10);
+}
+
+/* The answer is one for all that were asked for; which one it is about is found out. */
+static void of_several_partitions_the_one_without_rights_is_named(void **state)
+{
+	mock_topic("T", 3);
+	options.pin = false;
+	options.timeout_ms = 400;
+	open_ok();
+	run_to_the_end_of_the_log();
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_NO_ERROR, 1); /* of T/0 */
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+	expect_failure(EXIT_PERM, "T/1: Broker: Topic authorization failed");
+}
+
+static void an_error_that_nobody_repeats_has_passed(void **state)
+{
+	struct consumer_event e;
+	int64_t begun;
+
+	mock_topic("T", 2);
+	options.pin = false;
+	options.timeout_ms = 200;
+	open_ok();
+	run_to_the_end_of_the_log();
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+	begun = clock_mono_ms();
+	while (clock_mono_ms() - begun < 600)
+		assert_int_not_equal(consumer_next(consumer, &e), CONSUMER_FAIL);
 }
 
 static void a_broker_that_stays_away_is_given_up_in_time(void **state)
@@ -364,10 +435,15 @@ int main(void)
 		TEST(a_run_that_is_closed_early_leaves_nothing_behind),
 		TEST(without_a_pin_the_end_of_the_log_is_told_and_waited_at),
 		TEST(errors_that_pass_lose_and_repeat_nothing),
+		TEST(errors_that_librdkafka_tells_of_pass_too),
+		TEST(a_record_behind_the_end_ends_the_partition_and_is_left),
+		TEST(a_log_that_ends_below_what_was_promised_is_bad_data),
 		TEST(a_broker_that_comes_back_loses_and_repeats_nothing),
 		TEST(a_topic_that_may_not_be_read_is_a_matter_of_rights),
 		TEST(an_offset_that_is_gone_is_bad_data_and_no_jump),
 		TEST(rights_that_go_while_we_wait_are_noticed),
+		TEST(of_several_partitions_the_one_without_rights_is_named),
+		TEST(an_error_that_nobody_repeats_has_passed),
 		TEST(a_topic_that_is_deleted_while_we_wait_is_named_in_time),
 		TEST(a_broker_that_stays_away_is_given_up_in_time),
 		TEST(a_broker_that_was_never_there_is_given_up_in_time),

@@ -182,6 +182,16 @@ static void a_pattern_that_is_none_is_a_usage_error(void **state)
 	expect_failure(EXIT_USAGE, "^(: ");
 }
 
+static void a_name_that_no_topic_can_have_is_a_mistake(void **state)
+{
+	char name[600];
+
+	memset(name, 'x', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	topic[0] = name;
+	expect_failure(EXIT_CONFIG, "xxx: ");
+}
+
 static void a_topic_that_is_not_there_is_named(void **state)
 {
 	options.timeout_ms = 400;
@@ -420,7 +430,37 @@ static void offsets_that_may_not_be_asked_for_are_a_matter_of_rights(void **stat
 {
 	mock_topic("T", 1);
 	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 20);
-	expect_failure(EXIT_PERM, "offsets: ");
+	expect_failure(EXIT_PERM, "T/0: offsets: Broker: Topic authorization failed");
+}
+
+/* Of all requests the nth is refused: of the probe, for the end, for the start of the log, for a time. */
+static void each_question_for_offsets_may_be_refused(void **state)
+{
+	mock_topic("T", 1);
+	mock_fill("T", 0, 0, 10);
+	start_at(START_TIME, MOCK_TS);
+	options.start.has_stop = true;
+	options.start.stop_ms = MOCK_TS + 5;
+	for (size_t good = 0; good < 5; good++) {
+		mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_NO_ERROR, good);
+		mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+		expect_failure(EXIT_PERM, "T/0: offsets: ");
+	}
+	make_ok();
+}
+
+static void of_several_topics_the_one_without_rights_is_named(void **state)
+{
+	mock_topic("T", 1);
+	mock_topic("U", 1);
+	topic[1] = "U";
+	options.topics = 2;
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_NO_ERROR, 1); /* of T */
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+	expect_failure(EXIT_PERM, "U/0: offsets: ");
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1);
+	make_ok(); /* nobody repeats it: it has passed */
 }
 
 static void a_last_record_that_may_not_be_read_is_a_matter_of_rights(void **state)
@@ -430,6 +470,20 @@ static void a_last_record_that_may_not_be_read_is_a_matter_of_rights(void **stat
 	stands("T", 0, 4, 3, MOCK_TS + 3);
 	mock_errors(MOCK_FETCH, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 20);
 	expect_failure(EXIT_PERM, "T/0: offset 3: ");
+}
+
+static void a_last_record_is_waited_for_but_not_for_ever(void **state)
+{
+	int64_t begun;
+
+	mock_topic("T", 1);
+	mock_fill("T", 0, 0, 10);
+	stands("T", 0, 4, 3, MOCK_TS + 3);
+	mock_errors(MOCK_FETCH, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, 1000);
+	options.timeout_ms = 1000;
+	begun = clock_mono_ms();
+	expect_failure(EXIT_UNAVAILABLE, "no answer from Kafka in time");
+	assert_in_range(clock_mono_ms() - begun, 900, 5000);
 }
 
 static void a_broker_that_is_down_is_given_up_in_time(void **state)
@@ -442,6 +496,8 @@ static void a_broker_that_is_down_is_given_up_in_time(void **state)
 	begun = clock_mono_ms();
 	expect_failure(EXIT_UNAVAILABLE, "no answer from Kafka in time");
 	assert_in_range(clock_mono_ms() - begun, 200, 3000);
+	topic[0] = "^T";
+	expect_failure(EXIT_UNAVAILABLE, "no answer from Kafka in time");
 }
 
 static void offsets_that_never_come_are_given_up_in_time(void **state)
@@ -506,6 +562,7 @@ int main(void)
 		TEST(topics_come_by_name_and_each_once),
 		TEST(kafkas_own_topics_are_read_only_by_name),
 		TEST(a_pattern_that_is_none_is_a_usage_error),
+		TEST(a_name_that_no_topic_can_have_is_a_mistake),
 		TEST(a_topic_that_is_not_there_is_named),
 		TEST(a_topic_that_is_just_being_made_is_waited_for),
 		cmocka_unit_test(starts_are_parsed),
@@ -521,7 +578,10 @@ int main(void)
 		TEST(errors_that_pass_are_waited_for),
 		TEST(a_topic_that_may_not_be_seen_is_a_matter_of_rights),
 		TEST(offsets_that_may_not_be_asked_for_are_a_matter_of_rights),
+		TEST(each_question_for_offsets_may_be_refused),
+		TEST(of_several_topics_the_one_without_rights_is_named),
 		TEST(a_last_record_that_may_not_be_read_is_a_matter_of_rights),
+		TEST(a_last_record_is_waited_for_but_not_for_ever),
 		TEST(a_broker_that_is_down_is_given_up_in_time),
 		TEST(offsets_that_never_come_are_given_up_in_time),
 		TEST(the_open_partitions_are_those_with_something_to_read),
