@@ -219,7 +219,8 @@ static void a_bind_mount_is_not_crossed(void **state)
 
 		snprintf(from, sizeof(from), "%s/lake/a", top);
 		snprintf(to, sizeof(to), "%s/lake/bound", top);
-		if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
 			_exit(42); /* not root */
 		if (mkdir(to, 0777) < 0 || mount(from, to, "none", MS_BIND, NULL) < 0)
 			_exit(1);

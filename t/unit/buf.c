@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "child.h"
+
 static void grows_and_keeps_every_byte(void **state)
 {
 	struct buf b = BUF_INIT;
@@ -147,6 +149,49 @@ static void a_buffer_beyond_the_limit_ends_the_process(void **state)
 	close(fd[1]);
 }
 
+/* Instrumented allocators say so instead of ending the process themselves. */
+const char *__asan_default_options(void);
+const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
+static volatile size_t too_much = SIZE_MAX / 4; /* volatile: the compiler must not see it */
+
+static int allocate_too_much(void)
+{
+	return xmalloc(too_much) != NULL;
+}
+
+static int clear_too_much(void)
+{
+	return xcalloc(too_much, 2) != NULL;
+}
+
+static int grow_too_much(void)
+{
+	return xrealloc(xmalloc(1), too_much) != NULL;
+}
+
+static void no_memory_ends_the_process(void **state)
+{
+	int old = dup(STDERR_FILENO);
+
+	close(STDERR_FILENO); /* nobody has to hear it */
+	assert_int_equal(in_child(allocate_too_much), 74);
+	assert_int_equal(in_child(clear_too_much), 74);
+	assert_int_equal(in_child(grow_too_much), 74);
+	dup2(old, STDERR_FILENO);
+	close(old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +204,7 @@ int main(void)
 		cmocka_unit_test(spans_compare_by_bytes),
 		cmocka_unit_test(strings_are_copied),
 		cmocka_unit_test(a_buffer_beyond_the_limit_ends_the_process),
+		cmocka_unit_test(no_memory_ends_the_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

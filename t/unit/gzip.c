@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "child.h"
+
 /* A file that exists only as a descriptor, holding n bytes, read from its beginning. */
 static int file_with(const void *p, size_t n)
 {
@@ -311,6 +313,76 @@ static void a_descriptor_that_cannot_be_read_is_an_io_error(void **state)
 	gunzip_close(z);
 }
 
+struct source {
+	struct buf bytes;
+	size_t at, fails_at;
+};
+
+static int64_t pull(void *ctx, char *to, size_t n)
+{
+	struct source *s = ctx;
+
+	if (n > s->fails_at - s->at)
+		n = s->fails_at - s->at;
+	if (n == 0)
+		return (fail)(EXIT_IO,
+		    "the source has gone"); /* in brackets: cmocka has a macro of that name */
+	memcpy(to, s->bytes.data + s->at, n);
+	s->at += n;
+	return (int64_t)n;
+}
+
+static void what_the_source_says_is_passed_on(void **state)
+{
+	struct source s = { 0 };
+	struct gunzip *z;
+	char out[100];
+
+	pack(&s.bytes, "some text\n");
+	for (s.fails_at = 0; s.fails_at < s.bytes.len; s.fails_at += 7) {
+		s.at = 0;
+		z = gunzip_open_pull(pull, &s, "test.gz", 5);
+		assert_int_equal(gunzip_into(z, out, sizeof(out)), -1);
+		assert_int_equal(fail_code(), EXIT_IO);
+		assert_string_equal(fail_message(), "the source has gone");
+		gunzip_close(z);
+	}
+	buf_release(&s.bytes);
+}
+
+static void a_large_block_is_given_back(void **state)
+{
+	struct gzip *g = gzip_open(1, 1);
+	struct buf raw = BUF_INIT;
+	struct gzip_block out;
+
+	buf_reserve(&raw, 9 << 20);
+	memset(raw.data, 'x', 9 << 20);
+	raw.len = 9 << 20;
+	assert_true(gzip_submit(g, &raw, NULL));
+	assert_true(gzip_next(g, true, &out));
+	assert_int_equal(out.raw, 9 << 20);
+	for (int i = 0; i < 4; i++) { /* each slot's turn */
+		buf_add_str(&raw, "x");
+		assert_true(gzip_submit(g, &raw, NULL));
+		assert_true(gzip_next(g, true, &out));
+		assert_true(raw.cap < 9 << 20);
+	}
+	buf_release(&raw);
+	gzip_close(g);
+}
+
+static int open_without_threads(void)
+{
+	no_more_threads();
+	return gzip_open(6, 2) ? 1 : (int)fail_code();
+}
+
+static void a_pool_without_a_thread_is_none(void **state)
+{
+	assert_int_equal(in_child(open_without_threads), EXIT_IO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +398,9 @@ int main(void)
 		cmocka_unit_test(garbage_behind_the_last_member_is_bad_data),
 		cmocka_unit_test(a_flipped_bit_is_bad_data),
 		cmocka_unit_test(a_descriptor_that_cannot_be_read_is_an_io_error),
+		cmocka_unit_test(what_the_source_says_is_passed_on),
+		cmocka_unit_test(a_large_block_is_given_back),
+		cmocka_unit_test(a_pool_without_a_thread_is_none),
 	};
 
 	return cmocka_run_group_tests_name("gzip", tests, NULL, NULL);

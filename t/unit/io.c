@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "child.h"
+
 /* ---- reader ---- */
 
 /* A file of these bytes, read from its start. */
@@ -398,6 +400,116 @@ static void a_signal_ends_the_wait_also_when_it_came_before(void **state)
 	reader_release(&r);
 }
 
+static void a_reader_that_is_gone_is_noticed_without_writing(void **state)
+{
+	struct writer w;
+	int fd[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(pipe(fd), 0);
+	writer_init(&w, fd[1], 0);
+	assert_int_equal(writer_idle(&w), 0);
+	close(fd[0]);
+	assert_int_equal(writer_idle(&w), -1);
+	assert_true(w.failed && w.broken);
+	assert_int_equal(fail_code(), EXIT_IO);
+	assert_int_equal(writer_idle(&w), -1); /* and stays so */
+	close(fd[1]);
+	writer_release(&w);
+}
+
+static void a_tied_writer_that_fails_ends_the_wait(void **state)
+{
+	int fd[2], full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct writer w;
+	struct reader r;
+	struct span line;
+
+	assert_int_equal(pipe(fd), 0);
+	writer_init(&w, full, 0);
+	reader_init(&r, fd[0], "stdin", &w);
+	buf_add_str(&w.buf, "text");
+	assert_int_equal(reader_line(&r, &line, -1), LINE_WAIT);
+	assert_true(w.failed);
+	reader_release(&r);
+	writer_release(&w);
+	close(full);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static int64_t pull_nothing(void *ctx, char *to, size_t n)
+{
+	return (fail)(EXIT_DATA, "damaged"); /* in brackets: cmocka has a macro of that name */
+}
+
+static void what_is_pulled_may_fail(void **state)
+{
+	struct reader r;
+	struct span line;
+
+	reader_init_pull(&r, pull_nothing, NULL, "file", 4096);
+	assert_int_equal(reader_line(&r, &line, -1), LINE_FAIL);
+	assert_string_equal(fail_message(), "damaged");
+	reader_release(&r);
+}
+
+/* Above what comes from the heap the bytes are zeros that the kernel makes up: they cost no memory. */
+static int64_t pull_no_newline(void *ctx, char *to, size_t n)
+{
+	if (n < (size_t)64 << 20)
+		memset(to, 0, n);
+	return (int64_t)n;
+}
+
+static void a_line_above_1_gib_is_bad_data(void **state)
+{
+	struct reader r;
+	struct span line;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* they do write them */
+#endif
+	if (getenv("SLUICE_VALGRIND"))
+		skip(); /* it complains of them */
+	reader_init_pull(&r, pull_no_newline, NULL, "file", 4 << 20);
+	assert_int_equal(reader_line(&r, &line, -1), LINE_FAIL);
+	assert_int_equal(fail_code(), EXIT_DATA);
+	assert_string_equal(fail_message(), "file:1: longer than 1 GiB");
+	reader_release(&r);
+}
+
+static void a_directory_is_no_file_to_read(void **state)
+{
+	size_t n;
+
+	assert_null(read_file("/", &n));
+	assert_int_equal(fail_code(), EXIT_IO);
+	assert_string_equal(fail_message(), "/: Is a directory");
+}
+
+/* Without a descriptor for signalfd(2) a signal still sets the flag. */
+static int stop_without_descriptors(void)
+{
+	set_limit(RLIMIT_NOFILE, 0);
+	sig_install(false);
+	raise(SIGTERM);
+	return sig_stop();
+}
+
+static int end_by_sigpipe(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	sig_broken_pipe();
+	return 0;
+}
+
+static void signals_in_processes_of_their_own(void **state)
+{
+	assert_int_equal(in_child(stop_without_descriptors), SIGTERM);
+	assert_int_equal(in_child(end_by_sigpipe), -SIGPIPE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +530,12 @@ int main(void)
 		cmocka_unit_test(more_than_a_pipe_holds_is_written_whole),
 		cmocka_unit_test(a_file_is_read_whole),
 		cmocka_unit_test(a_file_that_is_not_there_is_an_error),
+		cmocka_unit_test(a_reader_that_is_gone_is_noticed_without_writing),
+		cmocka_unit_test(a_tied_writer_that_fails_ends_the_wait),
+		cmocka_unit_test(what_is_pulled_may_fail),
+		cmocka_unit_test(a_line_above_1_gib_is_bad_data),
+		cmocka_unit_test(a_directory_is_no_file_to_read),
+		cmocka_unit_test(signals_in_processes_of_their_own),
 		cmocka_unit_test(a_signal_ends_the_wait_also_when_it_came_before),
 	};
 

@@ -131,6 +131,32 @@ static void settings_that_do_not_exist_are_refused(void **state)
 	kafka_config_release(&c);
 }
 
+static void a_setting_may_have_the_prefix_that_kcat_gives_it(void **state)
+{
+	struct kafka k = { 0 };
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, "topic.auto.offset.reset=error\nbootstrap.servers=127.0.0.1:1\n"), 0);
+	assert_int_equal(kafka_open(&k, &c, RD_KAFKA_CONSUMER, NULL, 0), 0);
+	kafka_close(&k);
+	kafka_config_release(&c);
+	assert_int_equal(load(&c, "topic.nosuch=1\n"), 0);
+	assert_int_equal(kafka_open(&k, &c, RD_KAFKA_CONSUMER, NULL, 0), -1);
+	assert_non_null(strstr(fail_message(), ":1: topic.nosuch: there is no such setting"));
+	kafka_config_release(&c);
+}
+
+static void nothing_is_shown_of_settings_that_are_wrong(void **state)
+{
+	struct kafka_config c;
+
+	assert_int_equal(load(&c, "fetch.max.bytes=-1\n"), 0);
+	c.dump = true;
+	assert_int_equal(kafka_config_show(&c, NULL, 0), EXIT_CONFIG);
+	assert_non_null(strstr(fail_message(), ":1: fetch.max.bytes: "));
+	kafka_config_release(&c);
+}
+
 static const char *in_use(struct kafka *k, const char *key)
 {
 	static char value[200];
@@ -172,6 +198,16 @@ static void nobody_listening_is_told_in_time(void **state)
 	kafka_config_release(&c);
 }
 
+static void who_refuses_us_is_not_just_silent(void **state)
+{
+	struct kafka k = { .brokers = "b:9092", .why = "wrong password", .all_down = true };
+
+	k.err = RD_KAFKA_RESP_ERR__AUTHENTICATION;
+	assert_int_equal(kafka_fail_unreachable(&k), -1);
+	assert_int_equal(fail_code(), EXIT_PERM);
+	assert_string_equal(fail_message(), "b:9092: wrong password");
+}
+
 /* ---- errors ---- */
 
 static void errors_have_the_exit_code_of_their_kind(void **state)
@@ -183,6 +219,8 @@ static void errors_have_the_exit_code_of_their_kind(void **state)
 	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__BAD_MSG), EXIT_DATA);
 	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__TRANSPORT), EXIT_UNAVAILABLE);
 	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__SSL), EXIT_UNAVAILABLE);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR__FENCED), EXIT_TRYAGAIN);
+	assert_int_equal(kafka_exit_code(RD_KAFKA_RESP_ERR_NO_ERROR), EXIT_DONE);
 	assert_true(kafka_transient(RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION));
 	assert_true(kafka_transient(RD_KAFKA_RESP_ERR__TRANSPORT));
 	assert_false(kafka_transient(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
@@ -196,6 +234,9 @@ int main(void)
 		cmocka_unit_test(lines_are_key_value_comments_or_blank),
 		cmocka_unit_test(a_bad_line_is_named_but_not_shown),
 		cmocka_unit_test(settings_that_do_not_exist_are_refused),
+		cmocka_unit_test(a_setting_may_have_the_prefix_that_kcat_gives_it),
+		cmocka_unit_test(nothing_is_shown_of_settings_that_are_wrong),
+		cmocka_unit_test(who_refuses_us_is_not_just_silent),
 		cmocka_unit_test(fixed_settings_win_and_defaults_yield),
 		cmocka_unit_test(nobody_listening_is_told_in_time),
 		cmocka_unit_test(errors_have_the_exit_code_of_their_kind),

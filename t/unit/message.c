@@ -221,6 +221,30 @@ static void bad_headers_are_refused(void **state)
 	}
 }
 
+static void headers_that_are_no_list_or_no_json_are_bad_data(void **state)
+{
+	static const char *const bad[] = { "5", "[\"a\",x]", "[x]" };
+	rd_kafka_headers_t *headers;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(message_headers((struct span){ bad[i], strlen(bad[i]) }, &headers),
+		    -1);
+		assert_int_equal(fail_code(), EXIT_DATA);
+		assert_null(headers);
+	}
+}
+
+static void a_key_that_is_no_base64_is_bad_data(void **state)
+{
+	struct message m;
+
+	assert_int_equal(parse("{\"topic\":\"TX\",\"partition\":3,\"offset\":42,\"key_enc\":\"base64\","
+			       "\"key\":\"?\",\"payload\":1}",
+			     &m),
+	    -1);
+	assert_int_equal(fail_code(), EXIT_DATA);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -236,6 +260,8 @@ int main(void)
 		TEST(headers_keep_order_repeats_nulls_and_bytes),
 		TEST(an_empty_list_is_no_headers),
 		TEST(bad_headers_are_refused),
+		TEST(headers_that_are_no_list_or_no_json_are_bad_data),
+		TEST(a_key_that_is_no_base64_is_bad_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "child.h"
 #include "mock.h"
 
 #define ANSWERS  50
@@ -137,6 +138,19 @@ static void it_ends_while_a_broker_is_silent(void **state)
 	assert_true(clock_mono_ms() - begun < 3000);
 }
 
+static int open_without_threads(void)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+
+	no_more_threads();
+	return nudge_open(NULL, list) ? 1 : 0;
+}
+
+static void without_a_thread_there_is_none_and_that_is_fine(void **state)
+{
+	assert_int_equal(in_child(open_without_threads), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -147,6 +161,7 @@ int main(void)
 		TEST(a_queue_that_was_never_full_is_left_alone),
 		TEST(half_is_of_what_was_queued_since_the_last_nudge),
 		TEST(it_ends_while_a_broker_is_silent),
+		cmocka_unit_test(without_a_thread_there_is_none_and_that_is_fine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

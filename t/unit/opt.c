@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "child.h"
+
 static bool flag, quiet;
 static const char *string, *optional;
 static int64_t number, bounded, size, seconds;
@@ -334,6 +336,45 @@ static void an_option_that_would_be_ignored_is_refused_by_name(void **state)
 	assert_int_equal(opt_refuse(some, "is of the run before"), 0);
 }
 
+static void a_size_has_limits_too(void **state)
+{
+	int code = 0;
+
+	assert_usage_error(PARSE(STDERR_FILENO, &code, "-S", "1"), &code,
+	    "tool: --size: 1 is not within 1024 and 1073741824 bytes (try tool --help)\n");
+	assert_usage_error(PARSE(STDERR_FILENO, &code, "-S", "x"), &code,
+	    "tool: --size: \"x\" is not a size (a number, then k, M, G or T) (try tool --help)\n");
+}
+
+/* -q of a tool's own takes the letter, and --quiet stays. */
+static void a_letter_of_the_tool_goes_before_a_common_one(void **state)
+{
+	static const struct opt own[] = { { 'q', "queue", NULL, OPT_FLAG, &flag, .help = "a queue" } };
+	static const struct opt_tool other = { .name = "tool", .options = own, .count = 1 };
+	int code = 0;
+
+	assert_int_equal(parse_with(&other, STDERR_FILENO, &code,
+			     (const char *[]){ "tool", "-q", "--quiet", NULL }),
+	    3);
+	assert_true(flag);
+	log_level(false, false);
+}
+
+static int open_nothing(void)
+{
+	const char *argv[] = { "tool", NULL };
+	int code = 0;
+
+	close(STDERR_FILENO);
+	set_limit(RLIMIT_NOFILE, 0);
+	return opt_parse(&tool, 1, (char **)argv, &code) == -1 ? code : 0;
+}
+
+static void a_standard_descriptor_that_cannot_be_filled_ends_the_tool(void **state)
+{
+	assert_int_equal(in_child(open_nothing), EXIT_IO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +391,9 @@ int main(void)
 		cmocka_unit_test_setup(a_mistake_before_help_is_a_mistake, reset),
 		cmocka_unit_test_setup(with_a_host_letter_the_question_mark_helps, reset),
 		cmocka_unit_test_setup(a_tool_may_have_its_own_quiet, reset),
+		cmocka_unit_test_setup(a_letter_of_the_tool_goes_before_a_common_one, reset),
+		cmocka_unit_test_setup(a_size_has_limits_too, reset),
+		cmocka_unit_test(a_standard_descriptor_that_cannot_be_filled_ends_the_tool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,7 @@ static void no_time_at_all_is_no_division_by_zero(void **state)
 }
 
 /* What progress_show writes into a pipe in the place of stderr, with p->on forced. */
-static size_t shown(struct progress *p, uint64_t total, char *to, size_t size)
+static size_t shown_of(struct progress *p, uint64_t records, uint64_t total, char *to, size_t size)
 {
 	int fd[2], old = dup(STDERR_FILENO);
 	ssize_t n;
@@ -71,13 +71,18 @@ static size_t shown(struct progress *p, uint64_t total, char *to, size_t size)
 	assert_int_equal(pipe(fd), 0);
 	dup2(fd[1], STDERR_FILENO);
 	close(fd[1]);
-	progress_show(p, 500, 1000000, total);
+	progress_show(p, records, 1000000, total);
 	dup2(old, STDERR_FILENO);
 	close(old);
 	n = read(fd[0], to, size - 1);
 	close(fd[0]);
 	to[n > 0 ? n : 0] = '\0';
 	return n > 0 ? (size_t)n : 0;
+}
+
+static size_t shown(struct progress *p, uint64_t total, char *to, size_t size)
+{
+	return shown_of(p, 500, total, to, size);
 }
 
 static void nothing_is_shown_without_a_terminal(void **state)
@@ -134,6 +139,23 @@ static void the_end_is_told_when_it_is_known(void **state)
 	assert_non_null(strstr(text, "100 %, 0:00 left"));
 }
 
+static void hours_are_told_as_hours_and_nothing_without_a_rate(void **state)
+{
+	struct progress p;
+	char text[300];
+
+	progress_start(&p);
+	p.on = true;
+	p.started_ms -= 10000;
+	p.shown_ms -= 1000;
+	shown(&p, 500 * 1000, text, sizeof(text)); /* 50 a second */
+	assert_non_null(strstr(text, "0 %, 2:46:3"));
+	p.shown_ms -= 1000;
+	shown_of(&p, 0, 1000, text, sizeof(text));
+	assert_non_null(strstr(text, "0 %"));
+	assert_null(strstr(text, "left"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +165,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_shown_without_a_terminal),
 		cmocka_unit_test(four_lines_a_second_at_most),
 		cmocka_unit_test(the_end_is_told_when_it_is_known),
+		cmocka_unit_test(hours_are_told_as_hours_and_nothing_without_a_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
