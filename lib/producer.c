@@ -169,8 +169,7 @@ static struct producer_topic *open_topic(struct producer *p, struct span name)
 	t->name = (struct span){ xstrndup(name.p, name.n), name.n };
 	rd_kafka_topic_conf_set_opaque(conf, t);
 	t->rkt = rd_kafka_topic_new(p->kafka.rk, t->name.p, conf);
-	if (!t->rkt) {
-		rd_kafka_topic_conf_destroy(conf);
+	if (!t->rkt) { /* conf is gone, too */
 		free((char *)t->name.p);
 		free(t);
 		return NULL;

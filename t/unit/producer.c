@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <librdkafka/rdkafka_mock.h>
 
 #define MOCK "test.mock.num.brokers=1"
 
@@ -102,6 +103,98 @@ static void a_message_over_the_limit_is_bad_data(void **state)
 	assert_int_equal(producer_flush(p), -1);
 }
 
+/* Bytes under way are bounded: a slow broker makes the sender wait, and nothing is lost. */
+static void a_slow_broker_makes_the_sender_wait(void **state)
+{
+	enum { SIZE = 1900000, COUNT = 100 };
+	char *large = calloc(1, SIZE);
+	struct message m = message("A", 0, "", 1);
+	size_t most = 0;
+
+	memset(large, 'x', SIZE);
+	m.payload = (struct span){ large, SIZE };
+	assert_int_equal(open_with(MOCK, "message.max.bytes=2000000", 20000), 0);
+	for (int i = 0; i < COUNT; i++) {
+		assert_int_equal(producer_send(p, &m), 0);
+		if (p->in_flight > most)
+			most = p->in_flight;
+	}
+	assert_in_range(most, 10 * SIZE, 128 << 20);
+	assert_int_equal(producer_flush(p), 0);
+	assert_int_equal(p->acknowledged, COUNT);
+	free(large);
+}
+
+static void a_full_queue_makes_the_sender_wait(void **state)
+{
+	struct message m = message("A", 0, "{}", 1);
+
+	assert_int_equal(open_with(MOCK, "queue.buffering.max.messages=10", 10000), 0);
+	for (int i = 0; i < 500; i++)
+		assert_int_equal(producer_send(p, &m), 0);
+	assert_int_equal(producer_flush(p), 0);
+	assert_int_equal(p->acknowledged, 500);
+}
+
+static rd_kafka_mock_cluster_t *cluster(void)
+{
+	return rd_kafka_handle_mock_cluster(p->kafka.rk);
+}
+
+/* However it waits: for an answer, for bytes under way, for a place in the queue. */
+static void who_waits_for_a_broker_that_went_gives_up_in_time(void **state)
+{
+	static const char *const set[] = { NULL, "queue.buffering.max.messages=10",
+		"message.max.bytes=2000000" };
+	enum { SIZE = 900000 };
+	char *large = calloc(1, SIZE);
+	int64_t begun;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct message m = message("A", 0, "{}", 1);
+		int sent = 0;
+
+		if (i > 0)
+			close_all(state);
+		assert_int_equal(open_with(MOCK, set[i], 500), 0);
+		assert_int_equal(producer_send(p, &m), 0);
+		assert_int_equal(producer_flush(p), 0);
+		rd_kafka_mock_broker_set_down(cluster(), 1);
+		if (i == 2)
+			m.payload = (struct span){ large, SIZE };
+		begun = clock_mono_ms();
+		while (sent++ < 1000 && producer_send(p, &m) == 0 && i > 0)
+			;
+		assert_int_equal(producer_flush(p), -1);
+		assert_int_equal(fail_code(), EXIT_UNAVAILABLE);
+		assert_non_null(strstr(fail_message(), " records without acknowledgement: "));
+		assert_in_range(clock_mono_ms() - begun, 400, 5000);
+		assert_true(sent < 1000);
+	}
+	free(large);
+}
+
+/* No topic can have the name; the second failure leaves the first one's words. Headers go with their message. */
+static void the_first_refusal_counts(void **state)
+{
+	char name[600];
+	struct message m = message("A", 0, "{}", 3);
+
+	memset(name, 'x', sizeof(name));
+	assert_int_equal(open_with(MOCK, NULL, 10000), 0);
+	m.topic = (struct span){ name, sizeof(name) };
+	m.headers = rd_kafka_headers_new(1);
+	assert_int_equal(producer_send(p, &m), -1);
+	assert_int_equal(fail_code(), EXIT_CONFIG);
+	assert_null(m.headers);
+	assert_int_equal(p->failed_tag, 3);
+	m = message("A", 0, "{}", 4);
+	m.topic = (struct span){ name, sizeof(name) };
+	assert_int_equal(producer_send(p, &m), -1);
+	assert_int_equal(p->failed_tag, 3);
+	assert_int_equal(p->failed, 2);
+}
+
 static void nobody_there_is_noticed_in_time(void **state)
 {
 	int64_t start = clock_mono_ms();
@@ -129,6 +222,10 @@ int main(void)
 		TEST(all_that_was_sent_is_acknowledged_and_its_place_told),
 		TEST(a_partition_that_is_not_there_names_its_message),
 		TEST(a_message_over_the_limit_is_bad_data),
+		TEST(a_slow_broker_makes_the_sender_wait),
+		TEST(a_full_queue_makes_the_sender_wait),
+		TEST(who_waits_for_a_broker_that_went_gives_up_in_time),
+		TEST(the_first_refusal_counts),
 		TEST(nobody_there_is_noticed_in_time),
 		TEST(idempotence_cannot_be_switched_off),
 	};
