@@ -47,6 +47,16 @@ static void no_kind_is_taken_for_a_good_line(void **state)
 	stream_release(&s);
 }
 
+static void every_kind_has_a_name(void **state)
+{
+	for (unsigned kind = 0; kind < broken_kinds(true); kind++) {
+		assert_true(strlen(broken_name(kind)) > 3);
+		for (unsigned other = 0; other < kind; other++)
+			assert_string_not_equal(broken_name(kind), broken_name(other));
+	}
+	assert_string_equal(broken_name(broken_kinds(true)), "?");
+}
+
 static void no_line_break_gets_into_a_line(void **state)
 {
 	struct buf line = BUF_INIT;
@@ -67,6 +77,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_kind_is_taken_for_a_good_line),
+		cmocka_unit_test(every_kind_has_a_name),
 		cmocka_unit_test(no_line_break_gets_into_a_line),
 	};
 

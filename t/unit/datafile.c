@@ -214,6 +214,43 @@ static void a_file_that_is_replaced_between_reads_is_noticed(void **state)
 	buf_release(&raw);
 }
 
+static void a_file_that_goes_or_cannot_be_read_meanwhile_is_named(void **state)
+{
+	struct datafile_options o = { .block = 4096, .fd = -1 };
+	struct buf raw = BUF_INIT;
+	struct datafile *f;
+	enum line_result r;
+	struct span line;
+	struct place p;
+
+	make_lines(&raw, 2000);
+	begin(&p, "1.jsonl", buf_span(&raw), 2000, (int64_t)raw.len);
+	f = datafile_open(&p.catalog, &p.entry, &o);
+	assert_int_equal(datafile_line(f, &line), LINE_OK);
+	assert_int_equal(unlinkat(p.catalog.dirfd, "1.jsonl", 0), 0);
+	while ((r = datafile_line(f, &line)) == LINE_OK)
+		;
+	assert_int_equal(r, LINE_FAIL);
+	assert_int_equal(fail_code(), EXIT_DATA);
+	datafile_close(f);
+
+	write_file(&p, "1.jsonl", buf_span(&raw));
+	o.keep_open = true;
+	o.fd = openat(p.catalog.dirfd, "1.jsonl", O_WRONLY);
+	f = datafile_open(&p.catalog, &p.entry, &o);
+	assert_non_null(f);
+	assert_int_equal(datafile_line(f, &line), LINE_FAIL);
+	assert_int_equal(fail_code(), EXIT_IO);
+	datafile_close(f);
+
+	o.fd = openat(p.catalog.dirfd, "1.jsonl", O_RDONLY);
+	close(o.fd);
+	assert_null(datafile_open(&p.catalog, &p.entry, &o));
+	assert_int_equal(fail_code(), EXIT_IO);
+	end(&p);
+	buf_release(&raw);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +259,7 @@ int main(void)
 		cmocka_unit_test(an_empty_file_is_whole),
 		cmocka_unit_test(what_the_journal_does_not_say_is_damage),
 		cmocka_unit_test(a_file_that_is_replaced_between_reads_is_noticed),
+		cmocka_unit_test(a_file_that_goes_or_cannot_be_read_meanwhile_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,7 +242,13 @@ static void a_right_crc_alone_makes_no_line(void **state)
 		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"raw\":-1}]",
 		"{\"commit\":1,\"add\":[{\"file\":\"a\",\"tmp\":\"b\",\"bytes\":9223372036854775807}]",
 		"{\"commit\":9223372036854775807", "{\"snapshot\":9223372036854775807",
-		"{\"commit\":1,\"remove\":[5]", "{\"commit\":1,\"remove\":\"a\"", "{\"commit\":1,}" };
+		"{\"commit\":1,\"remove\":[5]", "{\"commit\":1,\"remove\":\"a\"", "{\"commit\":1,}",
+		"{\"commit\":x", "{\"commit\":1,\"positions\":[{\"topic\":x}]",
+		"{\"commit\":1,\"positions\":[{\"last\":5}]",
+		"{\"commit\":1,\"positions\":[{\"last\":{\"offset\":x}}]",
+		"{\"commit\":1,\"positions\":[{\"last\":{\"offset\":\"1\"}}]",
+		"{\"commit\":1,\"positions\":[{\"last\":{\"ts\":\"1\"}}]",
+		"{\"commit\":1,\"add\":[5]", "{\"commit\":1,\"add\":[{\"file\":x}]" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if (parse_with_crc(bad[i]) == 0)
@@ -534,6 +540,23 @@ static void a_line_that_was_finished_meanwhile_is_read(void **state)
 	close(fd);
 }
 
+static void what_cannot_be_read_is_an_io_error(void **state)
+{
+	struct journal_reader r;
+	struct journal_line l = { 0 };
+	int fd[2];
+
+	assert_int_equal(pipe(fd), 0); /* has no places to read at */
+	journal_reader_init(&r, fd[0], "journal");
+	assert_int_equal(journal_next(&r, &l, NULL, NULL), -1);
+	assert_int_equal(fail_code(), EXIT_IO);
+	assert_non_null(strstr(fail_message(), "journal: "));
+	journal_reader_release(&r);
+	journal_line_release(&l);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static void lines_longer_than_a_block_are_read(void **state)
 {
 	struct journal_line l = { .commit = 1 }, in = { 0 };
@@ -585,6 +608,7 @@ int main(void)
 		cmocka_unit_test(the_note_of_what_was_done_is_whole_or_none),
 		cmocka_unit_test(a_reader_goes_on_with_what_is_appended),
 		cmocka_unit_test(a_line_that_was_finished_meanwhile_is_read),
+		cmocka_unit_test(what_cannot_be_read_is_an_io_error),
 		cmocka_unit_test(lines_longer_than_a_block_are_read),
 	};
 

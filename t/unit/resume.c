@@ -225,6 +225,13 @@ static void a_signal_ends_the_wait_for_marks(void **state)
 	assert_int_equal(WEXITSTATUS(status), EXIT_INT);
 }
 
+static void what_cannot_be_read_to_its_end_is_named(void **state)
+{
+	assert_int_equal(resume_read("/proc/self/mem", "append", &at), -1); /* nothing is at its beginning */
+	assert_int_equal(fail_code(), EXIT_IO);
+	assert_non_null(strstr(fail_message(), "/proc/self/mem: "));
+}
+
 /* ---- lakes ---- */
 
 /* A commit without files, as of a run whose records were all filtered: TX/`partition` moves to `next`. */
@@ -333,6 +340,7 @@ int main(void)
 		TEST(a_file_that_is_not_there_is_a_mistake),
 		TEST(what_may_not_be_read_is_a_matter_of_rights),
 		TEST(a_signal_ends_the_wait_for_marks),
+		TEST(what_cannot_be_read_to_its_end_is_named),
 		TEST(a_lake_says_where_the_name_stands),
 		TEST(another_name_stands_where_it_was_left),
 		TEST(a_name_that_the_lake_does_not_know_stands_nowhere),

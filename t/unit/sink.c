@@ -7,8 +7,11 @@
 
 #include "lakedir.h"
 
+#include "child.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #define HOUR INT64_C(3600000)
@@ -765,6 +768,68 @@ static void a_commit_stands_though_it_cannot_be_acknowledged(void **state)
 	assert_text(at("p/00000001.jsonl"), lines(0, 1));
 }
 
+static void a_failed_acknowledgement_is_told_after_the_bad_line(void **state)
+{
+	struct sink_options o = like(SINK_APPEND);
+	struct sink *s = opened(&o);
+
+	close(acks.fd);
+	acks.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	take(s, record(0));
+	refuse(s, "nonsense", "not a JSON object");
+	sink_abort(s); /* commits, and says that nobody could be told */
+	assert_failure(EXIT_DATA, "not a JSON object");
+	assert_int_equal(sink_counts(s).commits, 1);
+	sink_abort(s);
+	assert_int_equal(sink_counts(s).commits, 1);
+	sink_close(s);
+	assert_int_equal(position("append", 0), 1);
+}
+
+/* Files may not grow beyond n bytes: as a full disk, but for this process only. */
+static void grow_to(rlim_t n)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	set_limit(RLIMIT_FSIZE, n);
+}
+
+/* From a line or from a reject, at its line or at the end: nothing of the run is kept. */
+static void nothing_is_kept_when_the_disk_is_full(void **state)
+{
+	static char large[2 << 20];
+
+	for (int gzip = 0; gzip < 2; gzip++) {
+		for (int reject = 0; reject < 2; reject++) {
+			struct sink_options o = like(SINK_APPEND);
+			struct sink *s;
+			int n, r;
+
+			o.gzip_level = gzip;
+			o.rejects = true;
+			s = opened(&o);
+			take(s, record(0));
+			n = snprintf(large, sizeof(large), "%s\"a\":\"",
+			    reject ? "{" : "{\"path\":\"p\",");
+			for (size_t i = (size_t)n; i < sizeof(large); i++)
+				large[i] = (char)('a' + rand() % 26);
+			memcpy(large + sizeof(large) - 2, "\"}", 2);
+			grow_to(4096);
+			r = sink_line(s, (struct span){ large, sizeof(large) }, 2, false);
+			if (gzip && r == 0) /* it may still be with the threads */
+				r = sink_end(s, false);
+			grow_to(RLIM_INFINITY);
+			assert_int_equal(r, -1);
+			assert_failure(EXIT_IO, "File too large");
+			sink_abort(s);
+			assert_int_equal(sink_counts(s).commits, 0);
+			sink_close(s);
+		}
+	}
+	assert_int_equal(count("p/*"), 2); /* . and .. */
+	assert_int_equal(position("append", 0), -1);
+	assert_acks("");
+}
+
 static void who_is_overtaken_commits_and_acknowledges_nothing(void **state)
 {
 	struct sink_options o = like(SINK_APPEND);
@@ -893,6 +958,87 @@ static void a_path_that_the_file_system_will_not_have_is_a_reject(void **state)
 	assert_int_equal(position("append", 0), 2);
 	unlink(at("link"));
 	assert_clean();
+}
+
+/* A path for rejects that cannot be is no reject's fault. */
+static void rejects_need_a_place(void **state)
+{
+	struct sink_options o = like(SINK_APPEND);
+	struct sink *s;
+
+	o.rejects = true;
+	s = opened(&o);
+	assert_int_equal(symlink("..", at("_rejects")), 0);
+	take(s, record(0));
+	assert_int_equal(sink_line(s, SPAN("nonsense"), 2, false), -1);
+	assert_failure(EXIT_DATA, "_rejects: a symbolic link is in the way");
+	sink_abort(s);
+	sink_close(s);
+	assert_int_equal(position("append", 0), -1);
+}
+
+static void snapshots_need_a_place(void **state)
+{
+	static const char *root[] = { "r" };
+	struct sink_options o = like(SINK_IGNORE);
+	struct sink *s;
+
+	o.root = root;
+	o.roots = 1;
+	s = opened(&o);
+	assert_int_equal(symlink("..", at("r")), 0);
+	refuse(s, "{\"path\":\"r\",\"a\":1}", "a symbolic link is in the way");
+	take(s, END);
+	assert_int_equal(sink_end(s, false), -1);
+	assert_failure(EXIT_DATA, "a symbolic link is in the way");
+	sink_abort(s);
+	sink_close(s);
+	assert_int_equal(count(".sluice/journal"), 1);
+	assert_text(at(".sluice/journal"), "");
+}
+
+/* The reason may name a directory that is no UTF-8, or be cut within a character: it is text all the same. */
+static void the_reason_of_a_reject_is_always_text(void **state)
+{
+	struct sink_options o = like(SINK_APPEND);
+	struct buf line = BUF_INIT;
+	char odd[120];
+	size_t n;
+	char *text;
+
+	snprintf(odd, sizeof(odd), "%s/l\xff\"\n", top);
+	o.dir = odd;
+	o.rejects = true;
+	for (int pad = 0; pad < 3; pad++) {
+		struct sink *s = opened(&o);
+		char link[200];
+
+		snprintf(link, sizeof(link), "%s/link", odd);
+		assert_int_equal(pad == 0 ? symlink("..", link) : 0, 0);
+		take(s, "{\"path\":\"link\",\"a\":1}");
+		/* A long path of two-byte characters: the message ends in the middle of one. */
+		buf_clear(&line);
+		buf_addf(&line, "{\"path\":\"link%.*s/", pad, "xx");
+		for (int i = 0; i < 120; i++)
+			buf_add_str(&line, "\xc3\xa9");
+		buf_add_str(&line, "/");
+		for (int i = 0; i < 120; i++)
+			buf_add_str(&line, "\xc3\xa9");
+		buf_add_str(&line, "\",\"a\":1}");
+		take(s, buf_cstr(&line));
+		finish(s);
+	}
+	snprintf(odd, sizeof(odd), "%s/l\xff\"\n/_rejects/00000001.jsonl", top);
+	text = read_file(odd, &n);
+	assert_non_null(text);
+	for (char *p = text, *end; *p; p = end + 1) {
+		end = strchr(p, '\n');
+		assert_true(json_valid(p, (size_t)(end - p), NULL));
+		*end = '\0';
+		assert_non_null(strstr(p, "?/link"));
+	}
+	free(text);
+	buf_release(&line);
 }
 
 static void what_is_stored_already_is_no_reject(void **state)
@@ -1165,11 +1311,16 @@ int main(void)
 		T(what_was_stored_before_is_acknowledged_when_it_comes_again),
 		T(without_acks_nothing_is_printed),
 		T(a_commit_stands_though_it_cannot_be_acknowledged),
+		T(a_failed_acknowledgement_is_told_after_the_bad_line),
+		T(nothing_is_kept_when_the_disk_is_full),
 		T(who_is_overtaken_commits_and_acknowledges_nothing),
 		T(each_name_has_positions_of_its_own),
 		T(a_second_pipeline_under_one_name_is_warned_about),
 		T(rejects_are_kept_with_their_reason_and_move_the_position),
 		T(a_path_that_the_file_system_will_not_have_is_a_reject),
+		T(rejects_need_a_place),
+		T(snapshots_need_a_place),
+		T(the_reason_of_a_reject_is_always_text),
 		T(what_is_stored_already_is_no_reject),
 		T(a_broken_mark_is_never_a_reject),
 		T(rejects_of_a_snapshot_do_not_replace_older_ones),

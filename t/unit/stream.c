@@ -440,6 +440,10 @@ static void a_line_of_kcat_has_text_and_tombstones(void **state)
 	      "\"key\":null,\"payload\":null}");
 	assert_int_equal(ln.payload_enc, ENC_NONE);
 	assert_payload_bytes(0, NULL);
+	/* A marker says more than `broker`. */
+	parse("{\"topic\":\"TX\",\"partition\":0,\"offset\":5,\"broker\":0,\"payload_enc\":\"base64\","
+	      "\"payload\":\"AAEC\"}");
+	assert_int_equal(ln.payload_enc, ENC_BASE64);
 	/* The same line without `broker` is JSON: a string, and the text null. */
 	parse(WITH("\"payload\":\"{}\""));
 	assert_false(ln.kcat);
