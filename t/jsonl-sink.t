@@ -686,6 +686,7 @@ subtest 'overwrite: --root makes an empty snapshot when nothing came' => sub {
 	check_is_clean($lake);
 	ends_with(run('jsonl-sink', '--root', 'x', $lake), 64, qr/-m overwrite/, 'append has no roots');
 	ends_with(run('jsonl-sink', '-m', 'overwrite', '--root', '../x', $lake), 64);
+	ends_with(run('jsonl-sink', '-m', 'overwrite', (map { ('--root', "r$_") } 1 .. 1025), $lake), 64, qr/--root: more than \d+/);
 };
 
 subtest 'overwrite: rejects of others stay' => sub {
@@ -1479,6 +1480,14 @@ subtest 'a lake within a lake is refused' => sub {
 		ok !-e "$inner/.sluice", '... and nothing was made';
 	}
 	is run('jsonl-sink', $lake)->{exit}, 0, 'the outer one is opened again';
+};
+
+subtest 'usage errors' => sub {
+	for my $bad ([], [ 'a', 'b' ], [ '-m', 'upsert', 'a' ], [ '-w', 'xml', 'a' ], [ '--check', 'a', 'b' ]) {
+		my $r = run('jsonl-sink', @$bad);
+		is $r->{exit}, 64, "@$bad";
+		like $r->{err}, qr/\Ajsonl-sink: [^\n]+\n\z/;
+	}
 };
 
 subtest 'a roll size that is none is a usage error' => sub {

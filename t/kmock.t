@@ -125,8 +125,16 @@ subtest 'killed outright it takes the command along' => sub {
 	ok wait_until(20, 'the command is gone', sub { !running($nap) });
 };
 
+subtest 'on a terminal the command is in the foreground, and kmock again after it' => sub {
+	my $r = run('script', '-qec', q(kmock -q -x 'read line; echo "got $line"'; read next; echo "and $next"), '/dev/null',
+		{ stdin => "first\nsecond\n", timeout => 20 });
+	is $r->{exit}, 0;
+	like $r->{out}, qr/^got first\r?$/m, 'it may read from it';
+	like $r->{out}, qr/^and second\r?$/m, 'and so may the shell afterwards';
+};
+
 subtest 'bad names and numbers are usage errors' => sub {
-	for my $bad ([ '-t', 'a b' ], [ '-t', 'T:0' ], [ '-t', 'T:x' ], [ '-t', ',' ], [ '-t', '' ], [ '-n', 0 ],
+	for my $bad ([ '-t', 'a b' ], [ '-t', 'T:0' ], [ '-t', 'T:x' ], [ '-t', ',' ], [ '-t', '' ], [ '-n', 0 ], [ '-t', 'T,T' ],
 		[ '-p', '1.5' ], ['operand']) {
 		my $r = run('kmock', @$bad, { timeout => 20 });
 		is $r->{exit}, 64, "@$bad";

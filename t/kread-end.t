@@ -194,6 +194,11 @@ subtest 'an open transaction' => sub {
 	is final(json_lines($r->{out})), '0:2 1:0 end 2', 'and so does its position';
 	like $r->{err}, qr/^kread: $t\/0: 4 offsets from 2 on wait for an open transaction: [^\n]*$/m, '... after a warning with the count';
 	unlike run('kread', '-q', '-e', '-t', $t)->{err}, qr/./, 'unless -q';
+	my $both = topic('OPEN2', partitions => 2);
+	kt(transaction => topic => $both, rows => [ map { { v => '1', partition => $_ } } 0, 1, 1 ], end => 'open', id => "$id-both");
+	like run('kread', '-e', '-t', $both)->{err}, qr/^kread: 3 offsets in 2 partitions wait for open transactions \(first $both\/0 from 0 on\): /m,
+	    'of several partitions the sum and the first';
+	kt(end_transaction => id => "$id-both", end => 'abort');
 	kt(end_transaction => id => $id, end => 'commit');
 	wait_until(10, 'the commit marker', sub { kt(watermarks => topic => $t)->{0}[1] == 7 });
 	$r = run('kread', '-e', '--marks', '-t', $t, '-o', 2, '-p', 0);

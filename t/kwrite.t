@@ -289,12 +289,32 @@ subtest 'a partition that is not there' => sub {
 	is scalar rows_of($t), 1;
 };
 
+subtest 'of several that are refused the first is named' => sub {
+	my $t = topic('several', config => { 'max.message.bytes' => 1000 });
+	my $line = qq({"a":") . 'x' x 600 . qq("}\n);
+	my $r = kwrite($line x 3, '-t', $t, '-X', 'linger.ms=1000'); # in one batch, which is too large
+	is $r->{exit}, 65;
+	like $r->{err}, qr/\Akwrite: stdin:1: and 2 more: topic $t partition 0: .*too large/;
+	like $r->{err}, qr/^kwrite: 3 records were not acknowledged$/m;
+};
+
+subtest 'Kafka cannot keep the time 0' => sub {
+	my $t = topic('undated');
+	my $r = run('kwrite', '-t', $t, { stdin => qq({"topic":"x","partition":0,"offset":0,"tstype":"create","ts":0,"payload":1}\n) });
+	is $r->{exit}, 0;
+	like $r->{err}, qr/^kwrite: 1 records of time 0 were written with the present time$/m;
+};
+
 subtest 'usage errors' => sub {
 	for my $bad ([ '-k', '' ], [ '-k', 'a..b' ], [ '-m', 'x' ], [ '-X', 'novalue' ]) {
 		my $r = kwrite('', @$bad);
 		is $r->{exit}, 64, "@$bad";
 		like $r->{err}, qr/\Akwrite: [^\n]+\n\z/;
 	}
+	my $r = kwrite('', '-X', 'dump', '-z', 'lz4');
+	is $r->{exit}, 0;
+	like $r->{out}, qr/^enable\.idempotence = true\n(?s:.*)^compression\.codec = lz4$/m, '-X dump shows what is in use';
+	is kwrite('', '-X', 'dump', '-X', 'linger.ms=-5')->{exit}, 78, 'and what cannot be';
 	is kwrite('', '-X', 'no.such.setting=1')->{exit}, 78, 'a setting that there is not';
 	is kwrite('', '-F', '/nonexistent')->{exit}, 78, 'a configuration that is not there';
 };

@@ -268,6 +268,14 @@ subtest 'rejects and bare objects' => sub {
 	like positions($to), qr/"offset":3\b/;
 };
 
+subtest 'usage errors' => sub {
+	for my $bad ([], [ 'a', 'b' ], [ '-t', 'a,,b', 'a' ], [ '-t', '', 'a' ]) {
+		my $r = run('lakecat', @$bad);
+		is $r->{exit}, 64, "@$bad";
+		like $r->{err}, qr/\Alakecat: [^\n]+\n\z/;
+	}
+};
+
 subtest 'blanks between the members survive a copy' => sub {
 	my $dir = new_dir();
 	my @lines = ('{ "topic" : "T", "partition": 0, "offset": 0, "payload": {"a": 1} }', "{\t\"x\": 1\t}", '{  }', '{ "payload": 1 }');
