@@ -561,6 +561,29 @@ subtest 'a damaged journal: what stands before the damage can be saved' => sub {
 	}
 };
 
+subtest 'a topic that was made anew: its offsets come again, with a warning' => sub {
+	my $dir = new_dir();
+	my @lines = map { record('T', 0, $_, 'p') } 0 .. 9;
+	store($dir, \@lines);
+	store($dir, [ mark('start', 'T', 0, 0), (map { s/"ts":1/"ts":2/r } @lines[0 .. 2]), mark('position', 'T', 0, 3), $END ], '--recreated');
+	my $r = run('lakecat', '-q', $dir);
+	is $r->{exit}, 0;
+	is scalar(() = $r->{out} =~ /\n/g), 13, 'all records of both';
+	$r = run('lakecat', $dir);
+	like $r->{err}, qr{^lakecat: \Q$dir\E/p/00000002.jsonl: T/0: offset 0 comes after 9: the topic was made anew}m;
+	is scalar(() = $r->{err} =~ /made anew/g), 1, 'said once';
+};
+
+subtest 'few descriptors at first: as many as are allowed are taken' => sub {
+	my $dir = new_dir();
+	my @lines = map { record('T', 0, $_, 'p' . $_ % 100) } 0 .. 999;
+	store($dir, \@lines);
+	my $r = pipeline("ulimit -S -n 80; lakecat -q $dir");
+	is $r->{exit}, 0;
+	is_deeply order_problems($r->{out}), [];
+	is scalar(() = $r->{out} =~ /\n/g), 1000;
+};
+
 subtest 'no lake' => sub {
 	my $r = run('lakecat', "$top/nowhere");
 	is $r->{exit}, 65;

@@ -120,6 +120,10 @@ subtest 'records are as kread writes them' => sub {
 	is_deeply [ map { json($_)->{payload} } @line ], \@bare, 'the payloads are the bare objects';
 };
 
+subtest 'records without a key go round' => sub {
+	is join(' ', map { json($_)->{partition} } lines('-R', '-t', 'TX', '-p', 3, '-c', 7, 'sales')), '0 1 2 0 1 2 0';
+};
+
 subtest 'marks say where it begins and ends' => sub {
 	my @line = lines('--marks', '-t', 'TX', '-p', 2, '-c', 10, 'transactions');
 	is @line, 15;
