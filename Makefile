@@ -15,7 +15,10 @@ ERROR = -Werror
 endif
 ifneq ($(SANITIZER),)
 HARDEN = -fsanitize=$(SANITIZER) -fno-omit-frame-pointer -fno-sanitize-recover=all
-HARDEN_LD = -fsanitize=$(SANITIZER)
+HARDEN_LD = -fsanitize=$(SANITIZER) $(TSAN)
+endif
+ifeq ($(SANITIZER),thread)
+TSAN = $(BUILD)/t/lib/tsan.o
 endif
 
 DEFLATE := $(shell $(PKG_CONFIG) --exists libdeflate 2>/dev/null && echo libdeflate)
@@ -56,7 +59,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(if $(V),,@echo "  CC $<")
 	$(Q)$(CC) $(ALL_CFLAGS) $(ERROR) -MMD -MP -c -o $@ $<
 
-$(LIB): $(LIBOBJ)
+$(LIB): $(LIBOBJ) | $(TSAN)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/bin/%: $(BUILD)/tools/%.o $(LIB)
@@ -94,10 +97,12 @@ $(FAULT): $(wildcard t/fault/*.[ch])
 
 deps: deps-test deps-lint
 
-deps-build deps-demo deps-test deps-lint deps-fuzz: deps-%:
+deps-build deps-demo deps-test deps-lint deps-fuzz deps-valgrind: deps-%:
 	@t/lib/deps $($(shell echo $* | tr a-z A-Z)_PACKAGES)
 
 # ---- tests ----
+
+export TSAN_OPTIONS ?= exitcode=99:suppressions=$(CURDIR)/t/lib/tsan.supp
 
 unit: $(UNIT)
 	$(Q)set -e; for t in $(UNIT); do $$t >$(BUILD)/unit.log 2>&1 || { cat $(BUILD)/unit.log; exit 1; }; done
@@ -111,6 +116,22 @@ check: deps-test
 	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_REQUIRE_KAFKA=1 SLUICE_LONG=$(LONG) t/lib/with-kafka prove -j2 $(T)
 
 T = $(sort $(wildcard t/*.t))
+
+# The unit tests of what has threads, by the thread sanitizer. The rest: make check SANITIZER=thread
+THREADED = consumer gzip kafka log nudge plan producer sink spool
+
+threads: deps-test
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZER=thread UNIT='$(THREADED:%=build/san-thread/t/unit/%)' unit
+
+# The unit tests by memcheck; what it does not know is in t/lib/valgrind.supp.
+VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible \
+	--errors-for-leak-kinds=definite,indirect,possible --suppressions=t/lib/valgrind.supp
+
+valgrind: deps-valgrind
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(UNIT)
+	$(Q)printf '%s\n' $(UNIT) | xargs -P$(JOBS) -I{} sh -c \
+		'SLUICE_VALGRIND=1 $(VALGRIND) {} >{}.valgrind 2>&1 || { cat {}.valgrind; exit 1; }'
+	@echo "valgrind: $(words $(UNIT)) programs passed"
 
 # t/soak tells what else can be said to it.
 soak: deps-test
@@ -149,10 +170,11 @@ $(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS) -lm
 
+# The figures also when a test fails. HARDEN: what is preloaded (libfault) must not have them.
 coverage: deps-test
 	$(Q)rm -rf build/cov
-	$(Q)$(MAKE) --no-print-directory BUILD=build/cov CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage \
-		HARDEN= HARDEN_LD= check; status=$$?; t/lib/coverage build/cov; exit $$status
+	$(Q)$(MAKE) --no-print-directory BUILD=build/cov CFLAGS="-O0 -g" HARDEN="--coverage -include t/lib/coverage.h" \
+		HARDEN_LD=--coverage check; status=$$?; t/lib/coverage build/cov && exit $$status
 
 # ---- style ----
 
@@ -216,5 +238,5 @@ clean:
 
 FORCE:
 
-.PHONY: all tests unit check soak mutants bench demo fuzz fuzzers coverage lint format completions install uninstall clean FORCE \
-	$(LINTS) deps deps-build deps-demo deps-test deps-lint deps-fuzz
+.PHONY: all tests unit check soak mutants threads valgrind bench demo fuzz fuzzers coverage lint format completions install \
+	uninstall clean FORCE $(LINTS) deps deps-build deps-demo deps-test deps-lint deps-fuzz deps-valgrind

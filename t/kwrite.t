@@ -295,14 +295,14 @@ subtest 'of several that are refused the first is named' => sub {
 	my $r = kwrite($line x 3, '-t', $t, '-X', 'linger.ms=1000'); # in one batch, which is too large
 	is $r->{exit}, 65;
 	like $r->{err}, qr/\Akwrite: stdin:1: and 2 more: topic $t partition 0: .*too large/;
-	like $r->{err}, qr/^kwrite: 3 records were not acknowledged$/m;
+	like $r->{err}, qr/^kwrite: 3 records not acknowledged$/m;
 };
 
 subtest 'Kafka cannot keep the time 0' => sub {
 	my $t = topic('undated');
 	my $r = run('kwrite', '-t', $t, { stdin => qq({"topic":"x","partition":0,"offset":0,"tstype":"create","ts":0,"payload":1}\n) });
 	is $r->{exit}, 0;
-	like $r->{err}, qr/^kwrite: 1 records of time 0 were written with the present time$/m;
+	like $r->{err}, qr/^kwrite: 1 record of time 0 got the present time$/m;
 };
 
 subtest 'usage errors' => sub {

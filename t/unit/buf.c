@@ -177,7 +177,7 @@ static int clear_too_much(void)
 
 static int grow_too_much(void)
 {
-	return xrealloc(xmalloc(1), too_much) != NULL;
+	return xrealloc(NULL, too_much) != NULL;
 }
 
 static void no_memory_ends_the_process(void **state)

@@ -5,8 +5,13 @@
 #ifndef CHILD_H
 #define CHILD_H
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,11 +38,20 @@ static inline void set_limit(int what, rlim_t n)
 	setrlimit(what, &l);
 }
 
-/* From here on no thread and no process can be made. */
+/* From here on no thread and no process can be made. (RLIMIT_NPROC is not for root.) */
 static inline void no_more_threads(void)
 {
-	set_limit(RLIMIT_NPROC, 0);
-	if (geteuid() == 0 && setuid(65534) < 0) /* the limit is not root's */
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		_exit(99);
 }
 

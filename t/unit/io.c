@@ -454,31 +454,6 @@ static void what_is_pulled_may_fail(void **state)
 	reader_release(&r);
 }
 
-/* Above what comes from the heap the bytes are zeros that the kernel makes up: they cost no memory. */
-static int64_t pull_no_newline(void *ctx, char *to, size_t n)
-{
-	if (n < (size_t)64 << 20)
-		memset(to, 0, n);
-	return (int64_t)n;
-}
-
-static void a_line_above_1_gib_is_bad_data(void **state)
-{
-	struct reader r;
-	struct span line;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	skip(); /* they do write them */
-#endif
-	if (getenv("SLUICE_VALGRIND"))
-		skip(); /* it complains of them */
-	reader_init_pull(&r, pull_no_newline, NULL, "file", 4 << 20);
-	assert_int_equal(reader_line(&r, &line, -1), LINE_FAIL);
-	assert_int_equal(fail_code(), EXIT_DATA);
-	assert_string_equal(fail_message(), "file:1: longer than 1 GiB");
-	reader_release(&r);
-}
-
 static void a_directory_is_no_file_to_read(void **state)
 {
 	size_t n;
@@ -533,7 +508,6 @@ int main(void)
 		cmocka_unit_test(a_reader_that_is_gone_is_noticed_without_writing),
 		cmocka_unit_test(a_tied_writer_that_fails_ends_the_wait),
 		cmocka_unit_test(what_is_pulled_may_fail),
-		cmocka_unit_test(a_line_above_1_gib_is_bad_data),
 		cmocka_unit_test(a_directory_is_no_file_to_read),
 		cmocka_unit_test(signals_in_processes_of_their_own),
 		cmocka_unit_test(a_signal_ends_the_wait_also_when_it_came_before),

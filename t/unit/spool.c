@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "child.h"
+
 static char dir[64];
 static struct lake *lake;
 
@@ -399,6 +401,40 @@ static void a_small_limit_of_descriptors_is_enough(void **state)
 	spool_close(s);
 }
 
+static int open_without_threads(void)
+{
+	struct spool_options o = { .gzip_level = 1, .threads = 2 };
+
+	no_more_threads();
+	return spool_open(lake, &o) ? 0 : (int)fail_code();
+}
+
+static void without_a_thread_to_compress_there_is_none(void **state)
+{
+	assert_int_equal(in_child(open_without_threads), EXIT_IO);
+}
+
+/* A directory that is gone: a file that is opened again, and one that is to be made below a file. */
+static void places_that_are_gone_are_named(void **state)
+{
+	struct spool *s = opened((struct spool_options){ .max_open = 1 });
+	struct spool_file *f = spool_get(s, SPAN("a"));
+	struct lake_file *list;
+	char command[128];
+	size_t n;
+
+	assert_non_null(f);
+	buf_add_str(&f->raw, "x\n");
+	assert_int_equal(spool_added(s, f, 2, 1), 0);
+	assert_non_null(spool_get(s, SPAN("b"))); /* closes it */
+	snprintf(command, sizeof(command), "rm -r '%s/a'", dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(spool_finish(s, &list, &n), -1);
+	assert_non_null(strstr(fail_message(), "a"));
+	assert_non_null(strstr(fail_message(), "No such file or directory"));
+	spool_close(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -413,6 +449,8 @@ int main(void)
 		TEST(a_record_larger_than_all_memory_goes_through),
 		TEST(memory_and_descriptors_are_bounded_over_many_paths),
 		TEST(a_small_limit_of_descriptors_is_enough),
+		TEST(without_a_thread_to_compress_there_is_none),
+		TEST(places_that_are_gone_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
