@@ -127,7 +127,9 @@ static struct expected expect(struct span text)
 		whole = false;
 	}
 	if (line.n > 0 || whole) {
-		if (t.n > 0 || journal_each_name(line, in_place, NULL))
+		struct span rest = { line.p, (size_t)(text.p + text.n - line.p) };
+
+		if (journal_follows(rest) || journal_each_name(rest, in_place, NULL))
 			e.end = -1;
 		else
 			e.torn = true;
