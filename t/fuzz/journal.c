@@ -105,36 +105,44 @@ struct expected {
 	bool torn;
 };
 
+/* Whether any of these lines is a good one; what has no newline is no line. */
+static bool any_good(struct take t)
+{
+	struct journal_line l = { 0 };
+	bool good = false;
+
+	while (!good && t.n > 0) {
+		size_t before = t.n;
+		struct span line = take_line(&t);
+
+		good = before - t.n > line.n && journal_parse(&l, line) == 0;
+	}
+	journal_line_release(&l);
+	return good;
+}
+
 /* What should be read of a file of these bytes. */
 static struct expected expect(struct span text)
 {
-	struct take t = { (const uint8_t *)text.p, text.n };
+	struct take t = { (const uint8_t *)text.p, text.n }, rest = t;
 	struct expected e = { 0 };
 	struct journal_line l = { 0 };
-	struct span line = { 0 };
-	bool whole = false;
 
 	while (t.n > 0) {
-		struct take before = t;
+		struct span line = take_line(&t);
 
-		line = take_line(&t);
-		whole = line.n < before.n;
-		if (!whole || journal_parse(&l, line) < 0)
+		if (rest.n - t.n == line.n || journal_parse(&l, line) < 0)
 			break;
 		e.lines++;
-		e.at += (int64_t)line.n + 1;
-		line.n = 0;
-		whole = false;
-	}
-	if (line.n > 0 || whole) {
-		struct span rest = { line.p, (size_t)(text.p + text.n - line.p) };
-
-		if (journal_follows(rest) || journal_each_name(rest, in_place, NULL))
-			e.end = -1;
-		else
-			e.torn = true;
+		rest = t;
 	}
 	journal_line_release(&l);
+	e.at = (int64_t)(text.n - rest.n);
+	/* The first bad line: the end is torn unless more was good, or done. */
+	if (any_good(t) || journal_each_name(take_rest(&rest), in_place, NULL))
+		e.end = -1;
+	else
+		e.torn = (size_t)e.at < text.n;
 	return e;
 }
 
