@@ -292,7 +292,9 @@ static int ask_once(struct kafka *k, rd_kafka_topic_partition_list_t *list, int6
 	if (!err)
 		return 0;
 	kafka_poll(k, 0);
-	if (kafka_transient(err)) {
+	/* The broker named the partitions just now: that the client has lost them again is not what it says. */
+	if (kafka_transient(err) || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+	    err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
 		kafka_fail_unreachable(k);
 		return 1;
 	}

@@ -512,6 +512,29 @@ static void offsets_that_never_come_are_given_up_in_time(void **state)
 	assert_in_range(clock_mono_ms() - begun, 200, 3000);
 }
 
+static void a_partition_without_a_leader_is_given_up_in_time(void **state)
+{
+	int64_t begun;
+
+	mock_topic("T", 2);
+	rd_kafka_mock_partition_set_leader(mock, "T", 1, -1);
+	options.timeout_ms = 1000;
+	begun = clock_mono_ms();
+	expect_failure(EXIT_UNAVAILABLE, "no answer from Kafka in time");
+	assert_in_range(clock_mono_ms() - begun, 800, 5000);
+}
+
+/* What librdkafka says when a starved broker has lost the leaders that it named before: no word of the broker's. */
+static void a_partition_that_the_client_cannot_find_is_not_said_to_be_missing(void **state)
+{
+	mock_topic("T", 2);
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, 1);
+	make_ok();
+	mock_errors(MOCK_LIST_OFFSETS, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, 1000);
+	options.timeout_ms = 1000;
+	expect_failure(EXIT_UNAVAILABLE, "no answer from Kafka in time");
+}
+
 /* ---- the plan in use ---- */
 
 static void the_open_partitions_are_those_with_something_to_read(void **state)
@@ -584,6 +607,8 @@ int main(void)
 		TEST(a_last_record_is_waited_for_but_not_for_ever),
 		TEST(a_broker_that_is_down_is_given_up_in_time),
 		TEST(offsets_that_never_come_are_given_up_in_time),
+		TEST(a_partition_that_the_client_cannot_find_is_not_said_to_be_missing),
+		TEST(a_partition_without_a_leader_is_given_up_in_time),
 		TEST(the_open_partitions_are_those_with_something_to_read),
 		TEST(a_message_finds_its_partition),
 	};
