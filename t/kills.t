@@ -61,6 +61,8 @@ for (my $i = 0; $kills < $wanted; $i++) {
 	judge($kinds->round($kind, wanted => 3 + int rand 6));
 }
 
+judge($kinds->round('one topic twice under one name', wanted => 1)) for grep { !$fenced } 1 .. 10; # chance had its chance
+
 cmp_ok $kills, '>=', $wanted, 'as many kills as asked for: ' . join ', ', map { "$_ $killed{$_}" } sort keys %killed;
 cmp_ok $fenced, '>', 0, "of two sinks under one name one was fenced ($fenced times)";
 done_testing;
