@@ -4,6 +4,7 @@
 #include "io.h"
 #include "log.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,7 +12,8 @@
 #define MEMORY   ((int64_t)256 << 20)
 #define MAX_OPEN 128
 #define BLOCK    ((size_t)1 << 20) /* raw bytes of a gzip member; what a plain file is written in */
-#define KEEP     ((size_t)4 << 20) /* a buffer that one huge record has grown is given back */
+#define SEND     ((int64_t)8 << 20) /* so much of a file is sent to the disk at a time */
+#define KEEP     ((size_t)4 << 20)  /* a buffer that one huge record has grown is given back */
 
 struct spool {
 	struct lake *lake;
@@ -127,6 +129,11 @@ static int put(struct spool *s, struct spool_file *f, struct span data)
 		return fail_errno(EXIT_IO, "%s", f->path_text);
 	f->file.crc32 = crc32_bytes(f->file.crc32, data.p, data.n);
 	f->file.bytes += (int64_t)data.n;
+	/* The disk may begin while more is read; else it has nothing to do until the fsync, and all of it then. */
+	if (f->file.bytes - f->sent >= SEND) {
+		sync_file_range(f->fd, f->sent, f->file.bytes - f->sent, SYNC_FILE_RANGE_WRITE);
+		f->sent = f->file.bytes;
+	}
 	return 0;
 }
 

@@ -32,9 +32,10 @@ struct spool_file {
 	/* internal */
 	bool ignored; /* the caller's: drop what comes for this path */
 	char *path_text;
-	int fd;                                       /* -1: not open */
-	bool dirty;                                   /* written to since it was opened */
-	size_t counted;                               /* of raw.cap in the spool's total */
+	int fd;         /* -1: not open */
+	bool dirty;     /* written to since it was opened */
+	int64_t sent;   /* bytes that the disk was told to begin with */
+	size_t counted; /* of raw.cap in the spool's total */
 	struct spool_file *hash_next, *newer, *older; /* open descriptors, by last use */
 };
 
