@@ -27,7 +27,7 @@ sub section
 	return 1;
 }
 
-# What a command, run by bash, takes: {wall, cpu} seconds. cpu is of all its processes, but not of the broker.
+# What a command, run by bash, takes: {wall, cpu, user} seconds. cpu is of all its processes, but not of the broker.
 # One that prints "N seconds" has measured itself.
 sub once
 {
@@ -40,8 +40,9 @@ sub once
 	my $wall = time - $from;
 	die "bench: $command: exit $?\n" if $?;
 	my (undef, undef, @after) = times;
-	my $cpu = $after[0] + $after[1] - $before[0] - $before[1];
-	return $out =~ /^([\d.]+) seconds/m ? { wall => $1, cpu => $1 } : { wall => $wall, cpu => $cpu };
+	return { wall => $1, cpu => $1, user => $1 } if $out =~ /^([\d.]+) seconds/m;
+	my ($user, $sys) = map { $after[$_] - $before[$_] } 0, 1;
+	return { wall => $wall, cpu => $user + $sys, user => $user };
 }
 
 # compare({title, units, unit, rounds}, [NAME, COMMAND, SETUP] ..): the commands in turn, A B C A B C ..., so that
