@@ -280,15 +280,7 @@ void lake_close(struct lake *l)
 	}
 	if (l->dirfd >= 0)
 		close(l->dirfd);
-	for (size_t i = 0; i < LAKE_DIR_BUCKETS; i++) {
-		while (l->dirs[i]) {
-			struct lake_dir *d = l->dirs[i];
-
-			l->dirs[i] = d->next;
-			free(d->path);
-			free(d);
-		}
-	}
+	lake_forget_dirs(l);
 	forget_names(l);
 	journal_line_release(&l->line);
 	buf_release(&l->last);

@@ -332,6 +332,8 @@ static int settle(struct lake *l, const struct lake_commit *c, const struct draf
 	l->done = l->commit;
 	while (l->temps > 0 && !l->temp[l->temps - 1].dir)
 		l->temps--;
+	if (l->temps == 0 && l->dir_count > LAKE_DIRS_KEPT)
+		lake_forget_dirs(l);
 	/* Nothing of ours is left: the list of a long-running writer must not grow for ever. */
 	if (l->temps == 0 && !l->litter && lake_list_clear(l) < 0)
 		return -1;

@@ -26,11 +26,26 @@ struct lake_dir *lake_dir(struct lake *l, const char *path, size_t n)
 	d->path = xstrndup(path, n);
 	d->next = *head;
 	*head = d;
+	l->dir_count++;
 	if (n > 0) {
 		d->up = lake_dir(l, path, beneath_dirname(path, n));
 		d->up->synced = false; /* a writer beside us may have made it since we synced the one above */
 	}
 	return d;
+}
+
+void lake_forget_dirs(struct lake *l)
+{
+	for (size_t i = 0; i < LAKE_DIR_BUCKETS; i++) {
+		while (l->dirs[i]) {
+			struct lake_dir *d = l->dirs[i];
+
+			l->dirs[i] = d->next;
+			free(d->path);
+			free(d);
+		}
+	}
+	l->dir_count = 0;
 }
 
 int lake_sync_path(struct lake *l, const char *path)

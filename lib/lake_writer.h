@@ -12,6 +12,7 @@
 
 #define LAKE_WRITER_ID   6
 #define LAKE_DIR_BUCKETS 4096
+#define LAKE_DIRS_KEPT   (16 * LAKE_DIR_BUCKETS) /* over a commit */
 
 /* A directory that holds temporary files, or lies above one that does. */
 struct lake_dir {
@@ -53,6 +54,7 @@ struct lake {
 	int writer_fd; /* our list */
 	struct buf boot; /* the first line of every list that is made before the next power loss; empty: not known */
 	struct lake_dir *dirs[LAKE_DIR_BUCKETS];
+	size_t dir_count;
 	bool parent_synced; /* DIR's parent, once per run */
 	struct lake_temp *temp;
 	size_t temps, temps_cap;
@@ -72,6 +74,8 @@ int lake_enter(struct lake *l);
 
 /* The entry of a directory below the lake, "" being the lake; made when there is none. */
 struct lake_dir *lake_dir(struct lake *l, const char *path, size_t n);
+/* None may be in use. What was synced before will be synced again. */
+void lake_forget_dirs(struct lake *l);
 
 int lake_sync_path(struct lake *l, const char *path); /* fsync of one directory. 0 or -1 with fail() */
 int lake_sync_dirs(struct lake *l, struct lake_dir *d); /* step 1, for one that holds temporary files */

@@ -279,7 +279,8 @@ static int store(struct sink *s, const struct line *l, struct spool_file *f)
 		s->discard = true;
 		return -1;
 	}
-	if (s->o.mode == SINK_APPEND && spool_raw_bytes(s->spool) >= s->o.size &&
+	if (s->o.mode == SINK_APPEND &&
+	    (spool_raw_bytes(s->spool) >= s->o.size || spool_full(s->spool)) &&
 	    positions_may_commit(&s->positions))
 		return commit(s);
 	return 0;

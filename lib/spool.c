@@ -11,6 +11,8 @@
 
 #define MEMORY   ((int64_t)256 << 20)
 #define MAX_OPEN 128
+#define PATHS    100000 /* of a window, in append: their names cost memory too, here, in the lake */
+#define PER_PATH 1024   /* and in the line of the journal; about so much */
 #define BLOCK    ((size_t)1 << 20) /* raw bytes of a gzip member; what a plain file is written in */
 #define SEND     ((int64_t)8 << 20) /* so much of a file is sent to the disk at a time */
 #define KEEP     ((size_t)4 << 20)  /* a buffer that one huge record has grown is given back */
@@ -50,6 +52,8 @@ struct spool *spool_open(struct lake *lake, const struct spool_options *o)
 	s->o = *o;
 	if (s->o.memory == 0)
 		s->o.memory = MEMORY;
+	if (s->o.paths == 0)
+		s->o.paths = PATHS;
 	if (s->o.max_open == 0)
 		s->o.max_open = descriptors();
 	if (o->gzip_level > 0 && !(s->gzip = gzip_open(o->gzip_level, o->threads))) {
@@ -181,6 +185,14 @@ static int by_size(const void *a, const void *b)
 	return (x->raw.cap < y->raw.cap) - (x->raw.cap > y->raw.cap);
 }
 
+/* What the names leave for buffers. */
+static size_t memory_for_buffers(const struct spool *s)
+{
+	size_t all = (size_t)s->o.memory, names = s->files * PER_PATH;
+
+	return names < all / 2 ? all - names : all / 2;
+}
+
 /*
  * Too much is buffered: the largest buffers go out and are given back until half is free. Largest first
  * keeps the number of small writes low when there are very many paths.
@@ -192,7 +204,7 @@ static int relieve(struct spool *s)
 
 	memcpy(list, s->file, s->files * sizeof(struct spool_file *));
 	qsort(list, s->files, sizeof(struct spool_file *), by_size);
-	for (size_t i = 0; r == 0 && i < s->files && s->buffered > (size_t)s->o.memory / 2; i++) {
+	for (size_t i = 0; r == 0 && i < s->files && s->buffered > memory_for_buffers(s) / 2; i++) {
 		if (list[i]->raw.len > 0)
 			r = drain(s, list[i]);
 		buf_release(&list[i]->raw);
@@ -216,7 +228,12 @@ int spool_added(struct spool *s, struct spool_file *f, size_t n, int64_t ts)
 		account(s, f);
 	if (f->raw.len >= BLOCK)
 		return drain(s, f);
-	return s->buffered > (size_t)s->o.memory ? relieve(s) : 0;
+	return s->buffered > memory_for_buffers(s) ? relieve(s) : 0;
+}
+
+bool spool_full(const struct spool *s)
+{
+	return s->files > s->o.paths;
 }
 
 int64_t spool_raw_bytes(const struct spool *s)

@@ -19,6 +19,7 @@ struct spool_options {
 	int threads;    /* that compress */
 	int64_t memory; /* over all buffers; 0: 256 MiB */
 	int max_open;   /* descriptors; 0: 128, at most half of those that the process may have */
+	size_t paths;   /* of a window: see spool_full; 0: 100000 */
 	bool snapshot;  /* the files are to be snapshots: lake_file.snapshot */
 };
 
@@ -52,6 +53,9 @@ struct spool_file *spool_ignore(struct spool *s, struct span path);
 
 /* A record of n bytes was appended to f->raw; ts < 0: it has none. 0 or -1 with fail(). */
 int spool_added(struct spool *s, struct spool_file *f, size_t n, int64_t ts);
+
+/* Whether there are so many paths that their names alone fill much of the memory: time for the next window. */
+bool spool_full(const struct spool *s);
 
 int64_t spool_raw_bytes(const struct spool *s); /* of this window */
 int64_t spool_records(const struct spool *s);

@@ -335,6 +335,23 @@ static size_t in_use(void)
 	return m.uordblks + m.hblkhd;
 }
 
+static void a_window_is_full_when_it_has_more_paths_than_it_may(void **state)
+{
+	struct spool *s = opened((struct spool_options){ .paths = 10 });
+	char path[32];
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i <= 10; i++) {
+			assert_false(spool_full(s));
+			snprintf(path, sizeof(path), "p/%d", i);
+			add(s, (struct span){ path, strlen(path) }, SPAN("x\n"), 1);
+		}
+		assert_true(spool_full(s));
+		spool_reset(s);
+	}
+	spool_close(s);
+}
+
 static void memory_and_descriptors_are_bounded_over_many_paths(void **state)
 {
 	static const struct spool_options how[] = { { .memory = 8 << 20, .max_open = 20 },
@@ -447,6 +464,7 @@ int main(void)
 		TEST(an_ignored_path_takes_nothing),
 		TEST(a_window_that_is_dropped_leaves_nothing),
 		TEST(a_record_larger_than_all_memory_goes_through),
+		TEST(a_window_is_full_when_it_has_more_paths_than_it_may),
 		TEST(memory_and_descriptors_are_bounded_over_many_paths),
 		TEST(a_small_limit_of_descriptors_is_enough),
 		TEST(without_a_thread_to_compress_there_is_none),
