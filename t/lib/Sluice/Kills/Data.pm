@@ -90,7 +90,7 @@ sub make_topic
 sub record
 {
 	my ($d, $t, $expect) = @_;
-	my $r = run('kread', '-b', $d->{brokers}, '-t', $t->{name}, '-e', '--marks');
+	my $r = run('kread', '-b', $d->{brokers}, '-t', $t->{name}, '-e', '--marks', '-m', 300, { timeout => 330 });
 	die "kread: $r->{exit}: $r->{err}" if $r->{exit};
 	my @lines = split /\n/, $r->{out};
 	my %cut; # half of each partition
