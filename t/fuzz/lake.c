@@ -32,7 +32,7 @@ static const char *at(const char *name)
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	return strcmp(path, top) == 0 ? 0 : remove(path);
+	return remove(path);
 }
 
 static void put(const char *name, struct span content)
@@ -41,17 +41,6 @@ static void put(const char *name, struct span content)
 
 	must(fd >= 0 && write_all(fd, content.p, content.n) == 0, "there is room");
 	close(fd);
-}
-
-static void clean(void)
-{
-	nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static void remove_top(void)
-{
-	clean();
-	rmdir(top);
 }
 
 #define RECORD "{\"topic\":\"TX\",\"partition\":0,\"offset\":0,\"ts\":1,\"payload\":{}}\n"
@@ -65,15 +54,10 @@ static void make(unsigned which, struct span journal)
 {
 	static const char *const dirs[] = { "out", "lake", "lake/.sluice", "lake/.sluice/writers",
 		"lake/a", "lake/b" };
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
-	if (!top[0]) {
-		const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-		snprintf(top, sizeof(top), "%s/sluice-fuzz-XXXXXX", base);
-		must(mkdtemp(top) != NULL, "there is a directory");
-		atexit(remove_top);
-	}
-	clean();
+	snprintf(top, sizeof(top), "%s/sluice-fuzz-XXXXXX", base);
+	must(mkdtemp(top) != NULL, "there is a directory");
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		must(mkdir(at(dirs[i]), 0755) == 0, "there is room");
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -265,6 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	mend_crcs(take_rest(&t), &journal);
 	make(which, buf_span(&journal));
 	check_lake();
+	nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	buf_release(&journal);
 	return 0;
 }
