@@ -2,6 +2,7 @@
 #include "beneath.h"
 #include "lake_internal.h"
 #include "log.h"
+#include "opt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define READ_TRIES   5 /* a writer that cuts a torn line under us may make one read look damaged */
-#define JOURNALS_MAX 100000
+#define READ_TRIES 5 /* a writer that cuts a torn line under us may make one read look damaged */
 
 /* ---- journals ---- */
 
@@ -97,7 +97,7 @@ static int read_previous(const struct walk *w, int fd, const char *name, struct 
 	more = journal_next(&r, &line, lake_in_place, (void *)&w->dirfd);
 	if (more > 0 && line.snapshot)
 		named = line.previous;
-	if (named.n >= sizeof(previous->text) || (named.n > 0 && memchr(named.p, '/', named.n)))
+	if (named.n >= sizeof(previous->text))
 		more = fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it",
 		    w->dir);
 	else if (named.n > 0)
@@ -107,6 +107,32 @@ static int read_previous(const struct walk *w, int fd, const char *name, struct 
 	return more < 0 ? -1 : named.n > 0;
 }
 
+/* N of journal.N; -1: another name. */
+static int64_t journal_number(const char *name)
+{
+	static const char lead[] = "journal.";
+	int64_t n;
+
+	if (strncmp(name, lead, sizeof(lead) - 1) != 0 ||
+	    opt_int(name + sizeof(lead) - 1, 0, INT64_MAX - 1, &n) < 0)
+		return -1;
+	return n;
+}
+
+/* Opens the journal before number *below, which becomes its own: they fall, so that the way back has an end. */
+static int open_previous(const struct walk *w, const char *name, int64_t *below)
+{
+	int64_t number = journal_number(name);
+
+	if (number < 0)
+		return fail(EXIT_DATA, "%s/" META ": a snapshot names an odd journal before it",
+		    w->dir);
+	if (number >= *below)
+		return fail(EXIT_DATA, "%s/" META ": the journals name each other in a circle", w->dir);
+	*below = number;
+	return open_journal(w, name);
+}
+
 /*
  * Each journal names the one before, so the way leads back first. The newest stays open, for it may be rolled
  * meanwhile; those before never change, and are opened one at a time: there may be thousands.
@@ -114,6 +140,7 @@ static int read_previous(const struct walk *w, int fd, const char *name, struct 
 static int walk_journals(const struct walk *w, int newest)
 {
 	struct journal_name *name = NULL, previous;
+	int64_t below = INT64_MAX;
 	size_t n = 0;
 	int fd = newest, r;
 
@@ -122,9 +149,7 @@ static int walk_journals(const struct walk *w, int newest)
 		name[n++] = previous;
 		if (fd != newest)
 			close(fd);
-		fd = n > JOURNALS_MAX
-		    ? fail(EXIT_DATA, "%s/" META ": the journals name each other in a circle", w->dir)
-		    : open_journal(w, previous.text);
+		fd = open_previous(w, previous.text, &below);
 		if (fd < 0)
 			break;
 	}

@@ -730,7 +730,8 @@ static void a_torn_line_is_ignored_and_cut(void **state)
 	assert_int_equal(stat(at(".sluice/journal"), &after), 0);
 	assert_int_equal(after.st_size, before.st_size);
 	assert_int_equal(position_in(other, "append"), 5);
-	append_to_journal(SPAN("{\"commit\":2,\"ti\n{}\n\xe9\n{\"commit\":")); /* stale blocks may be behind it */
+	append_to_journal(
+	    SPAN("{\"commit\":2,\"ti\n{}\n\xe9\n{\"commit\":")); /* stale blocks may be behind it */
 	assert_int_equal(position_of("append"), 5);
 	assert_clean();
 	commit(l, "b", 7); /* a writer that runs cuts it as well */
