@@ -231,7 +231,8 @@ sub strike
 		check_acks($lake, $problems, $r->{out}, $o->{name}, @{ $o->{want} });
 		heal($lake, $o, $problems) unless $o->{healed}{ md5_hex(state_of($lake)) }++;
 	}
-	ok !@$problems, "$step->{step}: $step->{name} $step->{path} ($what)"
+	my $path = $step->{path} =~ s{(writers/|\.sluice-)\w{6}\b}{$1WRITER}gr;
+	ok !@$problems, "$step->{step}: $step->{name} $path ($what)"
 	    or diag join "\n", "$o->{what}: SLUICE_FAULT='$fault'", splice(@$problems, 0, 8), "first run: $r->{err}";
 	remove_tree($lake) unless @$problems;
 	unlink "$lake.log";

@@ -240,5 +240,75 @@ in_order('after a first journal that was not synced', struck_lake(new_lake(), { 
     fault('path=/journal;write:1:kill-before')));
 in_order('after a roll that was not finished', struck_lake($base, { %$later, %roll }, fault('path=journal.new;rename:1:kill-before')),
     unchanged => 1);
+in_order('after a torn first line', struck_lake(new_lake(), { %$append, offsets => [ 0, 12 ] },
+    fault('path=/journal;write:1:kill-mid')));
+
+subtest 'a line whose fdatasync failed is written again: the kernel calls it clean, and another would sync nothing' => sub {
+	my $lake = struck_lake($base, $later, fault('path=/journal;fdatasync:2:EIO;ftruncate:1:kill-before'));
+	is sink($lake, { %$append, offsets => [ 12, 20 ], fault => fault('', "$lake.log") })->{exit}, 0;
+	like join('', map { "$_->{call} $_->{path}\n" } calls("$lake.log")),
+	    qr{^pwrite \Q$lake\E/\.sluice/journal\n(?:^(?!rename).*\n)*^fdatasync \Q$lake\E/\.sluice/journal\n.*^rename}sm;
+};
+
+# ---- a writer that lives, and what others do meanwhile ----
+
+# A writer that has committed T/0 and T/1 up to 14, and is fed by give().
+sub living
+{
+	my ($lake) = @_;
+	pipe my $in, my $to or die $!;
+	$to->autoflush(1);
+	my $w = { lake => $lake, to => $to, run => spawn('jsonl-sink', '-a', '-i', '0.01', $lake,
+	    { stdin => $in, env => fault('', "$lake.log") }) };
+	give($w, records(12, 14));
+	return $w;
+}
+
+sub give
+{
+	my ($w, @records) = @_;
+	my $next = $records[-1]{offset} + 1;
+	print { $w->{to} } map { $_->{stream} } @records;
+	wait_until(60, 'it has committed', sub { -e $w->{run}{out} && slurp($w->{run}{out}) =~ /"partition":1,"offset":$next\b/ });
+}
+
+# Ends it: all its calls as text, and whether they came in order.
+sub calls_of
+{
+	my ($w) = @_;
+	close $w->{to};
+	is finish($w->{run}, 60)->{exit}, 0, 'it ends well';
+	return map { "$_->{call} $_->{path}\n" =~ s/\Q$w->{lake}\E/LAKE/gr } calls("$w->{lake}.log");
+}
+
+my $other = { args => [ '-a', '-N', 'other' ], name => 'other', offsets => [ 0, 4 ] };
+
+subtest 'step 2: a writer that lives finishes the commit of another before its own' => sub {
+	my $w = living(my $lake = copy_of($base));
+	is sink($lake, { %$other, fault => fault('path=/journal;fdatasync:2:kill-after') })->{signal}, 9, 'another dies';
+	ok !-e "$lake/streams/T/day=00/00000003.jsonl", 'before its renames';
+	give($w, records(14, 16));
+	ok -e "$lake/streams/T/day=00/00000003.jsonl", 'they are made';
+	calls_of($w);
+	is run('jsonl-sink', '--check', $lake)->{exit}, 0, '--check';
+};
+
+subtest 'step 2: a journal that another has rolled is opened anew, and its name made durable before it is built on' => sub {
+	my $w = living(my $lake = copy_of($base));
+	is sink($lake, { %$other, %roll, fault => fault('path=journal.new;rename:1:kill-after') })->{signal}, 9, 'another dies';
+	give($w, records(14, 16));
+	my $calls = join '', calls_of($w);
+	my ($last) = $calls =~ m{.*^openat LAKE/\.sluice/journal\n(.*?)^write LAKE/\.sluice/journal\n}sm;
+	like $last, qr{^fsync LAKE/\.sluice$}m;
+	is run('jsonl-sink', '--check', $lake)->{exit}, 0, '--check';
+};
+
+subtest 'step 1: a directory that went away under a writer and was made again is durable before the line' => sub {
+	my $w = living(my $lake = copy_of($base));
+	run('rm', '-r', "$lake/streams/T/day=01");
+	give($w, records(14, 16));
+	calls_of($w);
+	is join("\n", order_of($lake, calls("$lake.log"))), '';
+};
 
 done_testing;

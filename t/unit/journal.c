@@ -402,6 +402,25 @@ static void no_changed_byte_is_ever_accepted(void **state)
 	buf_release(&b);
 }
 
+/* A good line behind it says so, though no file that it names is in place. */
+static void damage_before_a_good_line_is_no_torn_end(void **state)
+{
+	struct buf b = BUF_INIT;
+	size_t end[LINES];
+
+	make_journal(&b, end);
+	for (int line = 0; line < LINES - 1; line++) {
+		struct outcome o;
+
+		b.data[end[line] - 20] ^= 1;
+		o = read_all(buf_span(&b), &b, end, none_in_place);
+		assert_int_equal(o.result, -1);
+		assert_int_equal(o.lines, line);
+		b.data[end[line] - 20] ^= 1;
+	}
+	buf_release(&b);
+}
+
 static void a_line_cut_before_its_files_were_renamed_is_torn(void **state)
 {
 	struct buf b = BUF_INIT;
@@ -602,6 +621,7 @@ int main(void)
 		cmocka_unit_test(a_right_crc_alone_makes_no_line),
 		cmocka_unit_test(names_are_found_in_a_damaged_line),
 		cmocka_unit_test(no_changed_byte_is_ever_accepted),
+		cmocka_unit_test(damage_before_a_good_line_is_no_torn_end),
 		cmocka_unit_test(a_line_cut_before_its_files_were_renamed_is_torn),
 		cmocka_unit_test(a_line_cut_after_its_files_were_renamed_is_rot),
 		cmocka_unit_test(zeros_at_the_end_are_torn),
