@@ -49,6 +49,11 @@ sub killed { my ($fault, @o) = @_; return struck_lake($base, { %more, @o }, faul
 
 my @before_renames = (base => killed('path=day=01;rename:2:kill-before'));
 
+# Snapshots, and beside them what a later append has added.
+my $snapshots = copy_of($base);
+sink($snapshots, { %$append, args => [ '-a', '-m', 'overwrite' ], offsets => [ 4, 16 ] });
+sink($snapshots, { %$append, offsets => [ 12, 20 ] });
+
 # Records without a path, kept by -r: they move the position as the others do.
 my %rejects = do {
 	my @some = map { $_->{offset} % 5 == 3 ? bad_record($_->{partition}, $_->{offset}) : $_ } @all;
@@ -92,8 +97,9 @@ my @situations = (
 	situation('after a writer died among the renames', stage => 'opening',
 		base => killed('path=day=02;rename:1:kill-before')),
 	situation('nothing new', offsets => [ 0, 12 ], want => \@early),
-	situation('overwrite, which removes other files', args => [ '-a', '-m', 'overwrite' ], name => 'overwrite',
-		offsets => [ 4, 16 ], want => [ records(4, 16) ], loose => 1),
+	situation('overwrite, which replaces snapshots and removes other files', base => $snapshots, loose => 1,
+		args => [ '-a', '-m', 'overwrite' ], name => 'overwrite', offsets => [ 4, 16 ],
+		want => [ records(4, 16), grep { $_->{path} =~ /day=02/ } @all ]),
 	# These are sampled only, unless all are asked for.
 	situation('ignore, which leaves paths alone', args => [ '-a', '-m', 'ignore' ], name => 'ignore',
 		want => [ @early, records(16, 20) ], sampled => 1),
@@ -133,8 +139,8 @@ sub step_of
 		return '2, the journal is read' if $name =~ /open|close|read/;
 		return '4, back to where it was' if $name eq 'ftruncate' && $$committed;
 		return '2, a torn tail' if $name eq 'ftruncate';
-		$$committed = 1 if $name =~ /write/;
-		return $name =~ /write/ ? '4, the line' : $$committed ? '4, the commit' : '2, the last line is made sure';
+		$$committed = 1 if $name eq 'write'; # pwrite is for the last line of another
+		return $name eq 'write' ? '4, the line' : $$committed ? '4, the commit' : '2, the last line is made sure';
 	}
 	return "1, data files" if $path =~ m{/\.sluice-[^/]*$};
 	return '1, directories' if $name =~ /^mkdir/ || $name eq 'fsync' && !$$committed;

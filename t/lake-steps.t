@@ -250,6 +250,35 @@ subtest 'a line whose fdatasync failed is written again: the kernel calls it cle
 	    qr{^pwrite \Q$lake\E/\.sluice/journal\n(?:^(?!rename).*\n)*^fdatasync \Q$lake\E/\.sluice/journal\n.*^rename}sm;
 };
 
+subtest 'step 3: ignore looks again under the lock, and leaves what another has stored meanwhile' => sub {
+	my $lake = copy_of($base);
+	my @late = records(40, 44);
+	pipe my $in, my $to or die $!;
+	my $ignore = spawn('jsonl-sink', '-a', '-m', 'ignore', '--trust-eof', $lake, { stdin => $in });
+	syswrite $to, join '', map { $_->{stream} } @late;
+	wait_until(60, 'it has begun the path', sub { -d "$lake/streams/T/day=05" });
+	is run('jsonl-sink', '-q', '-N', 'other', $lake, { stdin => stream(40, 44) })->{exit}, 0, 'another stores there';
+	close $to;
+	my $r = finish($ignore, 60);
+	is $r->{exit}, 75 or diag $r->{err};
+	is $r->{out}, '', 'nothing acknowledged';
+	my $problems = [];
+	compare($lake, $problems, @early, @late);
+	ok !@$problems, 'each record once' or diag join "\n", @$problems;
+};
+
+subtest 'step 5: a file that somebody put in the way is never written over, whatever the file system can' => sub {
+	for my $fault ('', 'renameat2:1+:EINVAL') {
+		my $lake = struck_lake($base, { %$append, offsets => [ 12, 20 ] }, fault('path=/journal;fdatasync:2:kill-after'));
+		my $theirs = "$lake/streams/T/day=01/00000002.jsonl";
+		spew($theirs, "theirs\n");
+		my $r = sink($lake, { %$append, offsets => [ 0, 20 ], fault => fault($fault) });
+		is $r->{exit}, 74, $fault;
+		is $r->{out}, '', 'nothing acknowledged';
+		is slurp($theirs), "theirs\n", 'it is as it was';
+	}
+};
+
 # ---- a writer that lives, and what others do meanwhile ----
 
 # A writer that has committed T/0 and T/1 up to 14, and is fed by give().

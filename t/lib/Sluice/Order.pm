@@ -133,7 +133,7 @@ sub one_call
 	changed($s, $to), $s->{linked} = 1 if $name =~ /^link/;
 	$s->{moved}{$from} = $to if $name =~ /^link/ && $to =~ m{/\.sluice/damaged/};
 	$s->{linked} = 1 if $name =~ /^link/ && $result eq '-EEXIST';
-	$s->{locked} = 1 if $name eq 'flock' && $path eq $s->{lock};
+	$s->{locked} ? unlocked($s) : ($s->{locked} = 1) if $name eq 'flock' && $path eq $s->{lock};
 	$s->{journal_is} = 'dirty' if $name =~ /truncate/ && $path eq $s->{journal};
 }
 
