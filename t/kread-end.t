@@ -183,6 +183,15 @@ subtest 'aborted transactions' => sub {
 	is final(kread('-t', $only, '-o', 2)), '0:4 end 0', 'a start among them';
 };
 
+subtest 'a last record that is no record any more is not looked for' => sub {
+	my $t = topic('LAST');
+	kt(transaction => topic => $t, rows => [rows(1, 2)], end => 'commit');
+	my $mark = qq({"mark":{"kind":"position","topic":"$t","partition":0,"offset":3,"last":{"offset":2,"ts":1}}}\n);
+	my $r = run('kread', '-e', '-t', $t, '--from', '-', { stdin => $mark, timeout => 30 });
+	is $r->{exit}, 0, 'at its offset is a marker, as after compaction nothing would be';
+	is final(json_lines($r->{out})), '0:3 end 0';
+};
+
 subtest 'an open transaction' => sub {
 	my $t = topic('OPEN', partitions => 2);
 	my $id = "open-$$";

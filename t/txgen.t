@@ -120,6 +120,11 @@ subtest 'records are as kread writes them' => sub {
 	is_deeply [ map { json($_)->{payload} } @line ], \@bare, 'the payloads are the bare objects';
 };
 
+subtest 'no time is before 1970' => sub {
+	my @tx = json_lines(txgen('-c', 5000, '--start', '1970-01-01', 'transactions'));
+	is scalar(grep { $_->{timestamp} !~ /^1970/ } @tx), 0, 'also of those that come late';
+};
+
 subtest 'records without a key go round' => sub {
 	is join(' ', map { json($_)->{partition} } lines('-R', '-t', 'TX', '-p', 3, '-c', 7, 'sales')), '0 1 2 0 1 2 0';
 };

@@ -12,7 +12,7 @@ static inline void coverage_write(void)
 	__gcov_reset();
 }
 
-static inline void coverage_exit(int status)
+_Noreturn static inline void coverage_exit(int status)
 {
 	coverage_write();
 	_exit(status);

@@ -136,6 +136,7 @@ static void what_is_no_text_is_the_default(void **state)
 	    "c=1/d=" DEFAULT);
 	/* Within quotes a brace is one, and so is a quote behind a backslash. */
 	assert_string_equal(path_in("c={.\"a}\\\"b\"}", RECORD("0", "null", "{\"a}\\\"b\":1}")), "c=1");
+	assert_string_equal(path_in("{.a}-%Y", RECORD("0", "null", "{\"a\":1}")), "1-1970"); /* both in one */
 	assert_string_equal(path_in("{.a}", RECORD("0", "null", "[1]")), DEFAULT);
 	assert_string_equal(path_in("{.a}", RECORD("0", "null", "null")), DEFAULT);
 }

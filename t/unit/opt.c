@@ -367,7 +367,10 @@ static int open_nothing(void)
 
 	close(STDERR_FILENO);
 	set_limit(RLIMIT_NOFILE, 0);
-	return opt_parse(&tool, 1, (char **)argv, &code) == -1 ? code : 0;
+	if (opt_parse(&tool, 1, (char **)argv, &code) != -1)
+		code = 0;
+	set_limit(RLIMIT_NOFILE, RLIM_INFINITY);
+	return code;
 }
 
 static void a_standard_descriptor_that_cannot_be_filled_ends_the_tool(void **state)

@@ -619,6 +619,23 @@ static void a_full_disk_is_the_writers_failure(void **state)
 	replay_close(r);
 }
 
+static void a_full_disk_is_so_too_when_files_are_merged(void **state)
+{
+	struct progress progress = { 0 };
+	struct replay *r;
+	struct writer out;
+
+	append(REC("a", "TX", 0, 0) REC("b", "TX", 0, 1));
+	r = opened(plain);
+	writer_init(&out, open("/dev/full", O_WRONLY | O_CLOEXEC), 1);
+	assert_int_equal(replay_run(r, &out, &progress), 0);
+	assert_true(out.failed);
+	assert_int_equal(replay_counts(r).records, 1);
+	close(out.fd);
+	writer_release(&out);
+	replay_close(r);
+}
+
 static void counts_are_of_what_was_read(void **state)
 {
 	const char *topic[] = { "U" };
@@ -680,6 +697,7 @@ int main(void)
 		T(before_a_damage_in_the_journal_all_is_written_but_no_end),
 		T(what_is_no_lake_cannot_be_replayed),
 		T(a_full_disk_is_the_writers_failure),
+		T(a_full_disk_is_so_too_when_files_are_merged),
 		T(counts_are_of_what_was_read),
 	};
 

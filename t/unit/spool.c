@@ -452,6 +452,31 @@ static void places_that_are_gone_are_named(void **state)
 	spool_close(s);
 }
 
+/* What cannot be made durable when its descriptor goes is known to the path that needs the room. */
+static void a_descriptor_that_cannot_be_given_up_stops_the_next(void **state)
+{
+	struct spool *s = opened((struct spool_options){ .max_open = 1 });
+	static char large[2 << 20];
+	struct spool_file *a, *b;
+
+	memset(large, 'x', sizeof(large));
+	a = spool_get(s, SPAN("a"));
+	buf_add(&a->raw, large, sizeof(large));
+	assert_int_equal(spool_added(s, a, sizeof(large), 1), 0); /* written, not synced */
+	close(a->fd);
+	assert_null(spool_get(s, SPAN("b")));
+	assert_non_null(strstr(fail_message(), "a: fsync: Bad file descriptor"));
+	b = spool_get(s, SPAN("b")); /* there is room now */
+	assert_non_null(b);
+	buf_add(&b->raw, large, sizeof(large));
+	assert_int_equal(spool_added(s, b, sizeof(large), 1), 0);
+	close(b->fd);
+	buf_add(&a->raw, large, sizeof(large));
+	assert_int_equal(spool_added(s, a, sizeof(large), 1), -1);
+	assert_non_null(strstr(fail_message(), "b: fsync: Bad file descriptor"));
+	spool_close(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -469,6 +494,7 @@ int main(void)
 		TEST(a_small_limit_of_descriptors_is_enough),
 		TEST(without_a_thread_to_compress_there_is_none),
 		TEST(places_that_are_gone_are_named),
+		TEST(a_descriptor_that_cannot_be_given_up_stops_the_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
