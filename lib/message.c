@@ -119,7 +119,7 @@ static int record_parts(struct message_rules *r, const struct line *l, struct me
 	m->has_key = got > 0;
 	if (l->has_ts)
 		m->ts = l->ts;
-	else if (span_is(l->tstype.raw, "\"unknown\""))
+	else if (l->tstype.type == JSON_STRING && span_is(l->tstype.raw, "\"unknown\""))
 		m->ts = -1;
 	r->undated += l->has_ts && l->ts == 0;
 	if (r->keep_partition)

@@ -133,6 +133,20 @@ static void times_that_are_none(void **state)
 	assert_int_equal(rules.undated, 1);
 }
 
+/* What the span of a member holds that is not there is left over from another line, or from nothing. */
+static void a_type_of_time_that_is_not_there_says_nothing(void **state)
+{
+	struct message m;
+	struct line l;
+
+	parse("{\"topic\":\"TX\",\"partition\":0,\"offset\":0,\"payload\":1}", &m);
+	assert_int_equal(stream_parse(&stream, (struct span){ text, strlen(text) }, &l), 0);
+	assert_int_equal(l.tstype.type, JSON_NONE);
+	l.tstype.raw = SPAN("\"unknown\"");
+	assert_int_equal(message_from_line(&rules, &stream, &l, &m), 0);
+	assert_int_equal(m.ts, 0);
+}
+
 static void a_bare_object_is_its_own_payload(void **state)
 {
 	struct message m;
@@ -255,6 +269,7 @@ int main(void)
 		TEST(base64_becomes_bytes_again),
 		TEST(a_line_of_kcat_has_text),
 		TEST(times_that_are_none),
+		TEST(a_type_of_time_that_is_not_there_says_nothing),
 		TEST(a_bare_object_is_its_own_payload),
 		TEST(a_bare_object_needs_a_topic),
 		TEST(headers_keep_order_repeats_nulls_and_bytes),
