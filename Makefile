@@ -1,9 +1,12 @@
-# sluice: make | check | soak | mutants | bench | demo | install | uninstall | lint | format | completions | fuzz | coverage | deps | clean
+# sluice: make | check | soak | mutants | threads | valgrind | coverage | bench | demo | install | uninstall | lint |
+#	format | completions | fuzz | deps | clean
 #
 #	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
 #	make soak [KILLS=10000]                              kill -9 so often; goes on where it was stopped (build/soak)
 #	make mutants                                         breaks the protocol in many ways; the tests must notice
 #	make bench [LONG=1] [BENCH="kread idle ..."]         speed and memory, held against the targets
+#	make threads, make valgrind [SKIP="clock lake"]      unit tests by the thread sanitizer, by memcheck
+#	make coverage                                        all tests; which lines they did not run, and whether t/lib/uncovered says why
 #	make demo [BROKER=host:9092]                         the whole pipeline in a minute
 #	make V=1                                             shows the commands
 include config.mk
@@ -123,15 +126,16 @@ THREADED = consumer gzip kafka log nudge plan producer sink spool
 threads: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZER=thread UNIT='$(THREADED:%=build/san-thread/t/unit/%)' unit
 
-# The unit tests by memcheck; what it does not know is in t/lib/valgrind.supp.
+# The unit tests by memcheck; what it does not know is in t/lib/valgrind.supp. SKIP: those that take minutes.
 VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible \
 	--errors-for-leak-kinds=definite,indirect,possible --suppressions=t/lib/valgrind.supp
 
+valgrind: CHECKED = $(filter-out $(addprefix %/,$(SKIP)),$(UNIT))
 valgrind: deps-valgrind
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(UNIT)
-	$(Q)printf '%s\n' $(UNIT) | xargs -P$(JOBS) -I{} sh -c \
-		'SLUICE_VALGRIND=1 $(VALGRIND) {} >{}.valgrind 2>&1 || { cat {}.valgrind; exit 1; }'
-	@echo "valgrind: $(words $(UNIT)) programs passed"
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED) >/dev/null
+	$(Q)printf '%s\n' $(CHECKED) | xargs -P$(JOBS) -I{} sh -c \
+		'$(VALGRIND) {} >{}.valgrind 2>&1 || { cat {}.valgrind; exit 1; }'
+	@echo "valgrind: $(words $(CHECKED)) programs passed"
 
 # t/soak tells what else can be said to it.
 soak: deps-test
@@ -170,10 +174,11 @@ $(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LIBS) -lm
 
-# The figures also when a test fails. HARDEN: what is preloaded (libfault) must not have them.
+# The figures also when a test fails. HARDEN: what is preloaded (libfault) must not have them. With one seed the same
+# sample of the faults is made each time.
 coverage: deps-test
 	$(Q)rm -rf build/cov
-	$(Q)$(MAKE) --no-print-directory BUILD=build/cov CFLAGS="-O0 -g" HARDEN="--coverage -include t/lib/coverage.h" \
+	$(Q)SLUICE_SEED=$${SLUICE_SEED-1} $(MAKE) --no-print-directory BUILD=build/cov CFLAGS="-O0 -g" HARDEN="--coverage -include t/lib/coverage.h" \
 		HARDEN_LD=--coverage check; status=$$?; t/lib/coverage build/cov && exit $$status
 
 # ---- style ----

@@ -19,11 +19,23 @@ package Sluice;
 #     SASL users (SCRAM-SHA-256): admin, reader, nobody, each with the password NAME-secret
 # need_kafka(), python(): skip the test on a laptop that cannot have them, die with $SLUICE_REQUIRE_KAFKA=1
 #
-# SLUICE_LONG=1 (make check LONG=1): more rounds; SLUICE_NO_KILLS=1: without the random kills; sanitized(): the
-# tools are instrumented, so slower and larger.
+# sanitized(): the tools are instrumented, so slower and larger.
 #
-# Tools are taken from $SLUICE_BUILD (default build/) and stand first in PATH. HOME, TZ and the locale are
-# set to something odd, so that a tool that depends on them is found out.
+# What the environment may say:
+#	SLUICE_BUILD=DIR         tests what is built there (build); its tools stand first in PATH
+#	SLUICE_LONG=1            make check LONG=1: all faults instead of a sample, more kills, states, texts and rounds
+#	SLUICE_SEED=N            of what is random: repeats a choice; tests that choose print theirs
+#	SLUICE_NO_KILLS=1        without t/kills.t; SLUICE_KILLS=N: so many kills (200)
+#	SLUICE_FAULTS=N          t/lake-faults.t: so many faults of the sample (200)
+#	SLUICE_STATES=N          t/power-loss.t: N times as many states
+#	SLUICE_TEXTS=N           t/json-differential.t: so many texts
+#	SLUICE_REQUIRE_KAFKA=1   no broker is a failure, not a skip (make check); SLUICE_TEST_BROKERS: the one that
+#	                         t/lib/with-kafka has started for all tests
+#	KILLS, SLUICE_SOAK, SLUICE_WORKERS: of make soak, see t/soak
+# What tests set for the tools: SLUICE_ROLL_BYTES=SIZE (jsonl-sink rolls its journal at this size, not at 16 MiB),
+# SLUICE_FAULT, SLUICE_FAULT_LOG (t/fault/libfault.c) and SLUICE_RECORD.. (t/fault/record.c), ASAN_OPTIONS, UBSAN_OPTIONS, TSAN_OPTIONS (exit status 99).
+#
+# HOME, TZ and the locale are set to something odd, so that a tool that depends on them is found out.
 
 use strict;
 use warnings;
@@ -58,6 +70,7 @@ $ENV{LC_ALL} = 'C';
 $ENV{PATH} = "$BUILD/bin:$ENV{PATH}:/usr/sbin:/sbin";
 $ENV{ASAN_OPTIONS} //= 'exitcode=99';
 $ENV{UBSAN_OPTIONS} //= 'exitcode=99:print_stacktrace=1';
+$ENV{TSAN_OPTIONS} //= "exitcode=99:suppressions=$LIB/tsan.supp";
 delete @ENV{qw(SLUICE_BROKERS XDG_CONFIG_HOME)};
 
 sub tool { return "$BUILD/bin/$_[0]" }
