@@ -229,7 +229,7 @@ static int open_lake(struct lake *l)
 	int lock;
 
 	l->dirfd = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (l->dirfd < 0 && errno == ENOENT && mkdir(l->dir, 0777) == 0)
+	if (l->dirfd < 0 && errno == ENOENT && (mkdir(l->dir, 0777) == 0 || errno == EEXIST))
 		l->dirfd = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l->dirfd < 0)
 		return fail_errno(errno == ENOENT ? EXIT_CANTCREAT : 0, "%s", l->dir);

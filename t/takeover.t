@@ -252,4 +252,17 @@ for my $where (sort keys %holds) {
 	};
 }
 
+# ---- at the beginning of a lake ----
+
+for my $what ('', '/.sluice', '/.sluice/writers') {
+	subtest "asleep before it makes DIR$what: another one does, and it goes on" => sub {
+		my $lake = new_lake();
+		my $p = fall_asleep($lake, "path=$lake;mkdir:" . ($what =~ tr{/}{} + 1), '-N', 'late');
+		is sink($lake, { %$append, offsets => [ 0, 12 ] })->{exit}, 0, 'the other one';
+		my $r = wake($p);
+		is $r->{exit}, 0, 'the sleeper' or diag $r->{err};
+		is run('jsonl-sink', '--check', $lake)->{exit}, 0;
+	};
+}
+
 done_testing;
