@@ -1069,6 +1069,30 @@ static void journals_that_name_each_other_are_no_end_of_work(void **state)
 	lake_catalog_release(&c);
 }
 
+static void a_snapshot_that_names_no_journal_is_damage(void **state)
+{
+	static const char *const odd[] = { "../journal.1", "journal.x", "journal.",
+		"journal.0000000000000000000000000000000001" };
+
+	lake_close(opened());
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		struct journal_line line = { .snapshot = true,
+			.commit = 1,
+			.writer = SPAN("Gone00"),
+			.previous = { odd[i], strlen(odd[i]) } };
+		struct buf text = BUF_INIT;
+		struct lake_catalog c;
+
+		journal_format(&line, &text);
+		spew(at(".sluice/journal"), buf_span(&text));
+		assert_int_equal(lake_catalog_read(dir, &c), -1);
+		assert_int_equal(fail_code(), EXIT_DATA);
+		assert_non_null(strstr(fail_message(), "names an odd journal before it"));
+		lake_catalog_release(&c);
+		buf_release(&text);
+	}
+}
+
 static void a_reader_beside_a_roll_reads_on(void **state)
 {
 	struct lake *l = open_with(1);
@@ -1288,6 +1312,7 @@ int main(void)
 		TEST(positions_of_every_name_survive_many_rolls),
 		TEST(a_reader_needs_no_descriptor_for_every_roll),
 		TEST(journals_that_name_each_other_are_no_end_of_work),
+		TEST(a_snapshot_that_names_no_journal_is_damage),
 		TEST(a_reader_beside_a_roll_reads_on),
 		TEST(the_files_of_the_dead_are_swept_and_only_those),
 		TEST(after_a_power_loss_unlisted_files_of_the_dead_are_found),
