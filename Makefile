@@ -25,9 +25,14 @@ TSAN = $(BUILD)/t/lib/tsan.o
 endif
 
 DEFLATE := $(shell $(PKG_CONFIG) --exists libdeflate 2>/dev/null && echo libdeflate)
-LIBS = -lrdkafka -lcjson -lz $(if $(DEFLATE),-ldeflate) -lpthread
+# Whichever client library of MySQL is there: MariaDB's (Debian), else Oracle's.
+MYSQL := $(firstword $(foreach p,libmariadb mysqlclient,$(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo $p)))
+MYSQL_CFLAGS := $(if $(MYSQL),$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(MYSQL))))
+MYSQL_LIBS := $(if $(MYSQL),$(shell $(PKG_CONFIG) --libs $(MYSQL)))
+# As needed: only the tools with a database load its library.
+LIBS = -Wl,--as-needed -lrdkafka -lcjson -lz $(if $(DEFLATE),-ldeflate) $(MYSQL_LIBS) -lpthread
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(if $(DEFLATE),-DHAVE_LIBDEFLATE) \
-	-Ilib $(WARN) $(HARDEN) $(CFLAGS)
+	-Ilib $(MYSQL_CFLAGS) $(WARN) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) $(LDFLAGS)
 
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
