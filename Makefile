@@ -47,6 +47,8 @@ FUZZ := $(patsubst t/fuzz/%.c,$(BUILD)/t/fuzz/%,$(wildcard t/fuzz/*.c))
 TABLES := $(patsubst t/options/%.c,$(BUILD)/t/options/%.o,$(wildcard t/options/*.c))
 PAGES := $(wildcard man/*.[1-8])
 SOURCES := $(wildcard lib/*.[ch] tools/*.[ch] t/*/*.[ch])
+# What goes below DATADIR, by the path that it has here, but for a leading etc/
+DATA := $(wildcard etc/*.* etc/mappings/* sql/*.sql sql/queries/*)
 SCRIPTS = $(shell grep -lE '^\#!/bin/(ba)?sh' .ci/* t/lib/* t/perf/* t/demo etc/completions/* 2>/dev/null)
 
 Q := $(if $(V),,@)
@@ -231,7 +233,8 @@ install: all
 	install -m 755 $(BIN) $(DESTDIR)$(BINDIR)
 	for p in $(PAGES); do \
 		install -D -m 644 $$p $(DESTDIR)$(MANDIR)/man$${p##*.}/$${p##*/} || exit 1; done
-	install -m 644 $(filter-out etc/completions,$(wildcard etc/*)) $(DESTDIR)$(DATADIR)
+	for f in $(DATA); do \
+		install -D -m 644 $$f $(DESTDIR)$(DATADIR)/$${f#etc/} || exit 1; done
 	install -m 644 etc/completions/sluice.bash $(DESTDIR)$(BASHCOMPDIR)/sluice
 	for t in $(TOOLS); do ln -sf sluice $(DESTDIR)$(BASHCOMPDIR)/$$t || exit 1; done
 	install -m 644 etc/completions/_sluice $(DESTDIR)$(ZSHCOMPDIR)/_sluice
@@ -240,8 +243,8 @@ uninstall:
 	rm -f $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(BASHCOMPDIR)/%)
 	rm -f $(foreach p,$(PAGES),$(DESTDIR)$(MANDIR)/man$(lastword $(subst ., ,$p))/$(notdir $p))
 	rm -f $(DESTDIR)$(BASHCOMPDIR)/sluice $(DESTDIR)$(ZSHCOMPDIR)/_sluice
-	rm -f $(patsubst etc/%,$(DESTDIR)$(DATADIR)/%,$(filter-out etc/completions,$(wildcard etc/*)))
-	rmdir $(DESTDIR)$(DATADIR) 2>/dev/null || true
+	rm -f $(patsubst %,$(DESTDIR)$(DATADIR)/%,$(DATA:etc/%=%))
+	find $(DESTDIR)$(DATADIR) -depth -type d -empty -delete 2>/dev/null || true
 
 clean:
 	rm -rf build

@@ -38,13 +38,13 @@ for my $page (map { s{.*/}{}r } glob "$SRC/man/*.[1-8]") {
 	ok $there{"/usr/share/man/man$section/$page"}, "$page is in its section";
 }
 ok $there{'/usr/share/zsh/site-functions/_sluice'}, 'zsh finds the completions';
-for my $file (grep { -f } glob "$SRC/etc/*") {
-	my $name = $file =~ s{.*/}{}r;
+for my $name (map { s{^\Q$SRC\E/(etc/)?}{}r } grep { -f } glob "$SRC/etc/* $SRC/etc/mappings/* $SRC/sql/* $SRC/sql/*/*") {
 	ok -r "$dir/usr/share/sluice/$name" && !-x _, "$name is there to be read";
 }
 is join(' ', grep { !m{^/usr/} } sort keys %there), '', 'nothing lies outside the prefix';
 
 make('uninstall');
 is join(' ', installed()), '', 'uninstall leaves no file';
+ok !-e "$dir/usr/share/sluice", '... and no directory of its own';
 
 done_testing;
