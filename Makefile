@@ -1,7 +1,7 @@
 # sluice: make | check | soak | mutants | threads | valgrind | coverage | bench | demo | install | uninstall | lint |
 #	format | completions | fuzz | deps | clean
 #
-#	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka
+#	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka, MariaDB and MySQL
 #	make soak [KILLS=10000]                              kill -9 so often; goes on where it was stopped (build/soak)
 #	make mutants                                         breaks the protocol in many ways; the tests must notice
 #	make bench [LONG=1] [BENCH="kread idle ..."]         speed and memory, held against the targets
@@ -123,7 +123,8 @@ tests: $(BIN) $(UNIT) $(HELPERS) $(FAULT)
 check: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) DEVELOPER=$(DEVELOPER) tests
 	$(Q)$(MAKE) --no-print-directory unit
-	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_REQUIRE_KAFKA=1 SLUICE_LONG=$(LONG) t/lib/with-kafka prove -j2 $(T)
+	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_REQUIRE_KAFKA=1 SLUICE_REQUIRE_DATABASES=1 SLUICE_LONG=$(LONG) \
+		t/lib/with-kafka t/lib/with-databases prove -j2 $(T)
 
 T = $(sort $(wildcard t/*.t))
 
@@ -155,7 +156,8 @@ mutants: deps-test
 
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
-	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_LONG=$(LONG) BENCH='$(BENCH)' t/lib/with-kafka t/perf/bench
+	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_LONG=$(LONG) BENCH='$(BENCH)' \
+		t/lib/with-kafka t/lib/with-databases t/perf/bench
 
 demo: deps-demo
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all

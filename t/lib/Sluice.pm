@@ -31,6 +31,9 @@ package Sluice;
 #	SLUICE_TEXTS=N           t/json-differential.t: so many texts
 #	SLUICE_REQUIRE_KAFKA=1   no broker is a failure, not a skip (make check); SLUICE_TEST_BROKERS: the one that
 #	                         t/lib/with-kafka has started for all tests
+#	SLUICE_REQUIRE_DATABASES=1  the same for MariaDB and MySQL; SLUICE_TEST_MARIADB, SLUICE_TEST_MYSQL: option files of
+#	                         those that t/lib/with-databases has started
+#	SLUICE_DATABASES=mysql   only this one of the two
 #	KILLS, SLUICE_SOAK, SLUICE_WORKERS: of make soak, see t/soak
 # What tests set for the tools: SLUICE_ROLL_BYTES=SIZE (jsonl-sink rolls its journal at this size, not at 16 MiB),
 # SLUICE_FAULT, SLUICE_FAULT_LOG (t/fault/libfault.c) and SLUICE_RECORD.. (t/fault/record.c), ASAN_OPTIONS, UBSAN_OPTIONS, TSAN_OPTIONS (exit status 99).
@@ -214,22 +217,31 @@ sub free_port
 
 my %fetched;
 
-sub fetch
+# Where it is; dies when it cannot be had.
+sub try_fetch
 {
 	my ($what) = @_;
 	$fetched{$what} //= do {
 		my $r = run("$LIB/fetch", $what, { timeout => 600 });
-		$r->{exit} == 0 ? $r->{out} =~ s/\n.*//sr : do { $! = 0; unavailable("$what: $r->{err}") };
+		die "$what: $r->{err}\n" if $r->{exit};
+		$r->{out} =~ s/\n.*//sr;
 	};
 	return $fetched{$what};
+}
+
+sub fetch
+{
+	my ($what) = @_;
+	return eval { try_fetch($what) } // do { $! = 0; unavailable($@) };
 }
 
 # Without a server a test means nothing: skipped where nobody asked for it, a failure in make check.
 sub unavailable
 {
-	my ($why) = @_;
+	my ($why, $required) = @_;
+	$required //= 'SLUICE_REQUIRE_KAFKA';
 	$why =~ s/\s+/ /g;
-	die "required by SLUICE_REQUIRE_KAFKA: $why\n" if $ENV{SLUICE_REQUIRE_KAFKA};
+	die "required by $required: $why\n" if $ENV{$required};
 	my $builder = Test::More->builder;
 	if (!$builder->has_plan && $builder->current_test == 0) {
 		Test::More::plan(skip_all => $why);
