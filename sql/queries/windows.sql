@@ -1,5 +1,5 @@
 -- How did the last hour go, five minutes at a time, and what part of each window had each type?
--- Index: fact_windows.by_start, for the newest start and for the hour before it.
+-- Index: fact_windows.by_start, and of it only the newest hour.
 SELECT window_start, type, transaction_count, total_amount,
 	ROUND(100 * total_amount / SUM(total_amount) OVER (PARTITION BY window_start), 1) AS percent
 FROM fact_windows
