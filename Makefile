@@ -26,9 +26,9 @@ endif
 
 DEFLATE := $(shell $(PKG_CONFIG) --exists libdeflate 2>/dev/null && echo libdeflate)
 # Whichever client library of MySQL is there: MariaDB's (Debian), else Oracle's.
-MYSQL := $(firstword $(foreach p,libmariadb mysqlclient,$(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo $p)))
-MYSQL_CFLAGS := $(if $(MYSQL),$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(MYSQL))))
-MYSQL_LIBS := $(if $(MYSQL),$(shell $(PKG_CONFIG) --libs $(MYSQL)))
+MYSQL_CLIENT := $(firstword $(foreach p,libmariadb mysqlclient,$(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo $p)))
+MYSQL_CFLAGS := $(if $(MYSQL_CLIENT),$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(MYSQL_CLIENT))))
+MYSQL_LIBS := $(if $(MYSQL_CLIENT),$(shell $(PKG_CONFIG) --libs $(MYSQL_CLIENT)))
 # As needed: only the tools with a database load its library.
 LIBS = -Wl,--as-needed -lrdkafka -lcjson -lz $(if $(DEFLATE),-ldeflate) $(MYSQL_LIBS) -lpthread
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' $(if $(DEFLATE),-DHAVE_LIBDEFLATE) \
