@@ -54,7 +54,7 @@ struct mapping_options {
 
 /*
  * Reads it, and the tables. NULL with fail(): EXIT_CONFIG; every mistake of a file as "FILE: tables[0].columns.city:
- * why", one line each: the first in fail(), those after it by error() before. Owned by the caller.
+ * why", one line each: the last in fail(), those before it by error(). Owned by the caller.
  */
 struct mapping *mapping_load(struct db *db, const struct mapping_options *o);
 void mapping_free(struct mapping *m);
