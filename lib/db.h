@@ -9,6 +9,7 @@
 #define SLUICE_DB_H
 
 #include "buf.h"
+#include "log.h"
 #include "opt.h"
 
 #include <stdbool.h>
@@ -76,6 +77,9 @@ enum db_result db_select(struct db *db, const char *sql, size_t n,
 
 unsigned db_errno(const struct db *db);
 const char *db_error(const struct db *db); /* the server's words, without a newline */
+
+/* What an error means, by its number, SQLSTATE and words; *code only with DB_FAIL. */
+enum db_result db_judge(unsigned number, const char *sqlstate, const char *text, enum exit_code *code);
 
 /* For callers to whom every result but DB_OK is a failure: leaves fail() for it. Returns 0 or -1. */
 int db_must(struct db *db, enum db_result r, const char *doing);
