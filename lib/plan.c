@@ -12,6 +12,8 @@
 #define SPREAD_MS 3000 /* a topic just created may be unknown to a broker for this long */
 #define WAIT_MS   100  /* between looks at what may end a wait */
 
+#define PARTITION_MAX 1000000
+
 /*
  * The probe's: everything that is there, and little of it, but of all partitions at once: each fetch costs
  * the broker 30 ms when there are a thousand.
@@ -28,6 +30,68 @@ static const struct kafka_setting probe_settings[] = {
 	{ "enable.partition.eof", "true", true },
 	{ "allow.auto.create.topics", "false", true },
 };
+
+/* ---- -t and -p ---- */
+
+/* The next of A,B,..., maybe empty, to be freed; NULL at the end. */
+static char *next_of_list(const char **list)
+{
+	size_t n = strcspn(*list, ",");
+	char *item;
+
+	if (!**list)
+		return NULL;
+	item = xstrndup(*list, n);
+	*list += n + ((*list)[n] == ',');
+	return item;
+}
+
+int plan_add_topics(void *options, const char *arg)
+{
+	struct plan_options *o = options;
+	char *name;
+
+	while ((name = next_of_list(&arg))) {
+		if (!*name) {
+			free(name);
+			continue;
+		}
+		o->topic = xrealloc(o->topic, (o->topics + 1) * sizeof(*o->topic));
+		o->topic[o->topics++] = name;
+	}
+	return 0;
+}
+
+int plan_add_partitions(void *options, const char *arg)
+{
+	struct plan_options *o = options;
+	char *text;
+
+	while ((text = next_of_list(&arg))) {
+		int64_t id = 0;
+		int result = opt_int(text, 0, PARTITION_MAX, &id);
+		int32_t *ids;
+
+		free(text);
+		if (result < 0)
+			return -1;
+		ids = xrealloc((void *)o->partition, (o->partitions + 1) * sizeof(*ids));
+		ids[o->partitions++] = (int32_t)id;
+		o->partition = ids;
+	}
+	return 0;
+}
+
+void plan_options_release(struct plan_options *o)
+{
+	for (size_t i = 0; i < o->topics; i++)
+		free((char *)o->topic[i]);
+	free(o->topic);
+	free((void *)o->partition);
+	o->topic = NULL;
+	o->partition = NULL;
+	o->topics = o->partitions = 0;
+}
 
 /* ---- -o ---- */
 

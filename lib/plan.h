@@ -28,7 +28,7 @@ struct plan_start { /* -o */
 int plan_start_parse(void *start, const char *arg);
 
 struct plan_options {
-	const char *const *topic; /* names, and regular expressions that begin with ^ */
+	const char **topic; /* names, and regular expressions that begin with ^ */
 	size_t topics;
 	const int32_t *partition; /* NULL: all */
 	size_t partitions;
@@ -38,6 +38,11 @@ struct plan_options {
 	bool pin;                     /* end where the topics end now */
 	int64_t timeout_ms;           /* how long a broker may not answer */
 };
+
+/* For -t and -p: add A,B,... to the plan_options, which then own them. 0; -1 with fail(EXIT_USAGE). */
+int plan_add_topics(void *options, const char *arg);
+int plan_add_partitions(void *options, const char *arg);
+void plan_options_release(struct plan_options *o); /* what was added */
 
 struct plan_partition {
 	const char *topic;

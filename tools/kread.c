@@ -22,15 +22,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARK_EVERY    65536 /* records of a partition between its position marks */
-#define SHOW_EVERY    1024  /* records between two looks at the clock for the progress line */
-#define PARTITION_MAX 1000000
+#define MARK_EVERY 65536 /* records of a partition between its position marks */
+#define SHOW_EVERY 1024  /* records between two looks at the clock for the progress line */
 
 static struct kafka_config config;
 static struct plan_options options = { .timeout_ms = 30000 };
 static struct positions from_positions;
-static char **topics;
-static int32_t *partitions;
 static int64_t count;
 static const char *from, *name = "append";
 static bool marks, exact, started;
@@ -44,38 +41,6 @@ struct run {
 
 /* ---- options ---- */
 
-static int add_topics(void *ctx, const char *arg)
-{
-	while (*arg) {
-		size_t n = strcspn(arg, ",");
-
-		if (n > 0) {
-			topics = xrealloc(topics, (options.topics + 1) * sizeof(*topics));
-			topics[options.topics++] = xstrndup(arg, n);
-		}
-		arg += n + (arg[n] == ',');
-	}
-	return 0;
-}
-
-static int add_partitions(void *ctx, const char *arg)
-{
-	while (*arg) {
-		size_t n = strcspn(arg, ",");
-		char *text = xstrndup(arg, n);
-		int64_t id = 0;
-		int result = opt_int(text, 0, PARTITION_MAX, &id);
-
-		free(text);
-		if (result < 0)
-			return -1;
-		partitions = xrealloc(partitions, (options.partitions + 1) * sizeof(*partitions));
-		partitions[options.partitions++] = (int32_t)id;
-		arg += n + (arg[n] == ',');
-	}
-	return 0;
-}
-
 static int set_start(void *ctx, const char *arg)
 {
 	started = true;
@@ -83,9 +48,10 @@ static int set_start(void *ctx, const char *arg)
 }
 
 static const struct opt table[] = {
-	{ 't', "topic", "TOPIC,...", OPT_CALL, NULL, add_topics,
+	{ 't', "topic", "TOPIC,...", OPT_CALL, &options, plan_add_topics,
 	    .help = "topics to read; ^REGEX: all that match (may repeat)" },
-	{ 'p', "partition", "N,...", OPT_CALL, NULL, add_partitions, .help = "only these partitions" },
+	{ 'p', "partition", "N,...", OPT_CALL, &options, plan_add_partitions,
+	    .help = "only these partitions" },
 	{ 'o', "offset", "WHERE", OPT_CALL, NULL, set_start,
 	    .help = "start at beginning (default), end, offset N, -N before the end, or s@TIME "
 		    "(ms since 1970 or ISO 8601); e@TIME: end before the first record of that time" },
@@ -138,8 +104,6 @@ static int check_options(int argc, int at)
 		return fail(EXIT_USAGE, "-N names the positions of a lake: it needs --from LAKE");
 	if (options.timeout_ms < 1)
 		return fail(EXIT_USAGE, "--timeout must be more than 0");
-	options.topic = (const char *const *)topics;
-	options.partition = partitions;
 	marks = marks || from;
 	return 0;
 }
@@ -319,6 +283,7 @@ int main(int argc, char **argv)
 	writer_release(&r.out);
 	consumer_close(r.consumer);
 	positions_release(&from_positions);
+	plan_options_release(&options);
 	kafka_config_release(&config);
 	return code;
 }

@@ -5,13 +5,7 @@
 
 static void reset(void)
 {
-	for (size_t i = 0; i < options.topics; i++)
-		free(topics[i]);
-	free(topics);
-	free(partitions);
-	topics = NULL;
-	partitions = NULL;
-	options.topics = options.partitions = 0;
+	plan_options_release(&options);
 	kafka_config_release(&config);
 }
 

@@ -225,6 +225,42 @@ static void a_topic_that_is_just_being_made_is_waited_for(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* ---- -t and -p ---- */
+
+static void lists_of_topics_and_partitions_add_up(void **state)
+{
+	struct plan_options o = { 0 };
+
+	assert_int_equal(plan_add_topics(&o, "TX,,^A.*"), 0);
+	assert_int_equal(plan_add_topics(&o, ""), 0);
+	assert_int_equal(plan_add_topics(&o, "B,"), 0);
+	assert_int_equal(o.topics, 3);
+	assert_string_equal(o.topic[0], "TX");
+	assert_string_equal(o.topic[1], "^A.*");
+	assert_string_equal(o.topic[2], "B");
+	assert_int_equal(plan_add_partitions(&o, "7"), 0);
+	assert_int_equal(plan_add_partitions(&o, "0,1000000"), 0);
+	assert_int_equal(o.partitions, 3);
+	assert_int_equal(o.partition[0], 7);
+	assert_int_equal(o.partition[1], 0);
+	assert_int_equal(o.partition[2], 1000000);
+	plan_options_release(&o);
+	assert_int_equal(o.topics + o.partitions, 0);
+}
+
+static void a_list_with_something_else_than_a_partition_is_refused(void **state)
+{
+	static const char *const bad[] = { "x", "-1", "1,,2", "1,x", "1000001", " " };
+
+	for (size_t i = 0; i < OPT_COUNT(bad); i++) {
+		struct plan_options o = { 0 };
+
+		assert_int_equal(plan_add_partitions(&o, bad[i]), -1);
+		assert_int_equal(fail_code(), EXIT_USAGE);
+		plan_options_release(&o);
+	}
+}
+
 /* ---- where to start ---- */
 
 static void expect_start(const char *arg, enum start_kind kind, int64_t n)
@@ -588,6 +624,8 @@ int main(void)
 		TEST(a_name_that_no_topic_can_have_is_a_mistake),
 		TEST(a_topic_that_is_not_there_is_named),
 		TEST(a_topic_that_is_just_being_made_is_waited_for),
+		cmocka_unit_test(lists_of_topics_and_partitions_add_up),
+		cmocka_unit_test(a_list_with_something_else_than_a_partition_is_refused),
 		cmocka_unit_test(starts_are_parsed),
 		TEST(each_kind_of_start_is_an_absolute_offset),
 		TEST(an_offset_beyond_the_end_is_bad_data),
