@@ -110,6 +110,27 @@ static void bare_key(struct message_rules *r, const struct stream *s, struct mes
 		m->key = v->type == JSON_STRING ? json_text(v, &r->key) : v->raw;
 }
 
+/* A key whose window was split off is one again. What kind it was must be told: the bytes differ. */
+static int join_window(struct message_rules *r, const struct line *l, struct message *m)
+{
+	struct key_window w;
+	int got = stream_window(l, &w);
+
+	if (got <= 0)
+		return got;
+	if (!l->window_enc)
+		return fail(EXIT_DATA, "a window without window_enc (did a filter drop it?)");
+	if (!m->has_key)
+		return fail(EXIT_DATA, "a window without a key (did a filter drop it?)");
+	if (m->key.p != r->key.data) {
+		buf_clear(&r->key);
+		buf_add_span(&r->key, m->key);
+	}
+	key_add_window(&r->key, l->window_enc, &w);
+	m->key = buf_span(&r->key);
+	return 0;
+}
+
 static int record_parts(struct message_rules *r, const struct line *l, struct message *m)
 {
 	int got = stream_key_bytes(l, &r->key, &m->key);
@@ -117,6 +138,8 @@ static int record_parts(struct message_rules *r, const struct line *l, struct me
 	if (got < 0)
 		return -1;
 	m->has_key = got > 0;
+	if (join_window(r, l, m) < 0)
+		return -1;
 	if (l->has_ts)
 		m->ts = l->ts;
 	else if (l->tstype.type == JSON_STRING && span_is(l->tstype.raw, "\"unknown\""))

@@ -1,6 +1,6 @@
 /*
- * message: what a line of the stream is in Kafka: key, value, headers and time as bytes, the inverse of
- * what kread embeds.
+ * message: what a line of the stream is in Kafka: key (with its window), value, headers and time as bytes, the
+ * inverse of what kread embeds.
  */
 #ifndef SLUICE_MESSAGE_H
 #define SLUICE_MESSAGE_H

@@ -15,6 +15,9 @@
 #define HELP_WIDTH  92
 #define GIVEN_MAX   64
 
+#define DURATION_MAX                                                                               \
+	((int64_t)1000 * 366 * 86400000) /* ms: a sum with any time of the clock's fits */
+
 static const char *given[GIVEN_MAX]; /* long names, as in the tool's table */
 static size_t givens;
 
@@ -91,6 +94,26 @@ int opt_seconds(const char *text, int64_t *ms)
 		return fail(EXIT_USAGE, "\"%s\" is not a number of seconds", text);
 	*ms = (int64_t)(v * 1000 + 0.5);
 	return 0;
+}
+
+int opt_duration(const char *text, int64_t *ms)
+{
+	static const struct {
+		const char *name;
+		int64_t ms;
+	} unit[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+	char *end;
+	long long v;
+
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	if (end != text && !errno && v > 0 && begins_number(text))
+		for (size_t i = 0; i < OPT_COUNT(unit); i++)
+			if (strcmp(end, unit[i].name) == 0 && v <= DURATION_MAX / unit[i].ms) {
+				*ms = v * unit[i].ms;
+				return 0;
+			}
+	return fail(EXIT_USAGE, "\"%s\" is not a duration (a number, then ms, s, m, h or d)", text);
 }
 
 bool opt_given(const char *name)

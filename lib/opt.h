@@ -62,5 +62,6 @@ int opt_refuse(const char *const *names, const char *why); /* long names, NULL b
 int opt_int(const char *text, int64_t min, int64_t max, int64_t *out);
 int opt_size(const char *text, int64_t *out);
 int opt_seconds(const char *text, int64_t *ms);
+int opt_duration(const char *text, int64_t *ms); /* a number, then ms, s, m, h or d; more than 0 */
 
 #endif

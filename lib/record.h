@@ -7,6 +7,7 @@
 #define SLUICE_RECORD_H
 
 #include "buf.h"
+#include "key.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -18,15 +19,17 @@ struct record {
 	int64_t ts;
 	const rd_kafka_headers_t *headers; /* NULL: none */
 	struct span key, payload;          /* p NULL: null; n 0 with another p: empty */
+	const struct key_format *format; /* what the key is; NULL: as with KEY_ANY and no window */
 };
 
 /* Appends what all lines of a partition begin with: {"topic":"TX","partition":0,"offset": */
 void record_prefix(struct buf *to, const char *topic, int32_t partition);
 
 /*
- * Appends the line and its newline. exact: a JSON payload with line breaks between its tokens or white
- * space around it becomes a marked string, so that its bytes survive.
+ * Appends the line and its newline. exact: a JSON payload (or key) with line breaks between its tokens or white
+ * space around it becomes a string, so that its bytes survive. False: the key is not what the format says; it, or
+ * what stands before its window, is in the line as base64.
  */
-void record_line(struct buf *to, struct span prefix, const struct record *r, bool exact);
+bool record_line(struct buf *to, struct span prefix, const struct record *r, bool exact);
 
 #endif

@@ -70,3 +70,10 @@ int resume_read(const char *source, const char *name, struct positions *to)
 	close(fd);
 	return result;
 }
+
+bool resume_may_be_lake(const char *source)
+{
+	struct stat st;
+
+	return strcmp(source, "-") != 0 && (stat(source, &st) < 0 || S_ISDIR(st.st_mode));
+}

@@ -6,6 +6,8 @@
 
 #include "positions.h"
 
+#include <stdbool.h>
+
 /*
  * source: a lake's directory (the positions of `name`), a file of position marks, or "-" (stdin). One
  * that ends in a slash and is not there is a lake yet to be made: no positions. Of
@@ -14,5 +16,8 @@
  * signal (sig_stop()).
  */
 int resume_read(const char *source, const char *name, struct positions *to);
+
+/* Whether source can be a lake: no file and not stdin. */
+bool resume_may_be_lake(const char *source);
 
 #endif

@@ -18,6 +18,7 @@ enum member {
 	M_HEADERS,
 	M_KEY_ENC,
 	M_KEY,
+	M_WINDOW_ENC,
 	M_WINDOW,
 	M_PAYLOAD_ENC,
 	M_PAYLOAD,
@@ -36,6 +37,7 @@ static const struct span member_name[M_COUNT] = {
 	[M_HEADERS] = SPAN("headers"),
 	[M_KEY_ENC] = SPAN("key_enc"),
 	[M_KEY] = SPAN("key"),
+	[M_WINDOW_ENC] = SPAN("window_enc"),
 	[M_WINDOW] = SPAN("window"),
 	[M_PAYLOAD_ENC] = SPAN("payload_enc"),
 	[M_PAYLOAD] = SPAN("payload"),
@@ -215,13 +217,13 @@ static int scan_payload(struct stream *s, struct json *j, struct json_value *v)
 	return 0;
 }
 
-/* A payload's levels are counted from the payload on: in the line there is one more around it. */
-static int scan_member_payload(struct stream *s, struct json *j, struct json_value *v)
+/* The levels of a payload or key are counted from there on: in the line there is one more around it. */
+static int scan_embedded(struct stream *s, struct json *j, enum member m, struct json_value *v)
 {
 	int r;
 
 	j->depth--;
-	r = scan_payload(s, j, v);
+	r = m == M_PAYLOAD ? scan_payload(s, j, v) : json_value(j, v);
 	j->depth++;
 	return r;
 }
@@ -279,8 +281,9 @@ static int scan_line(struct stream *s, struct json *j, struct line *l, struct fo
 
 		if (m == M_MARK)
 			l->kind = LINE_MARK; /* also when it is broken from here on */
-		if (m == M_PAYLOAD ? scan_member_payload(s, j, &f->value[m]) < 0
-				   : json_value(j, m == M_COUNT ? &unknown : &f->value[m]) < 0)
+		if (m == M_PAYLOAD || m == M_KEY
+			? scan_embedded(s, j, m, &f->value[m]) < 0
+			: json_value(j, m == M_COUNT ? &unknown : &f->value[m]) < 0)
 			return -1;
 		if (m == M_PATH)
 			note_cut(l, before, j->p, first);
@@ -339,31 +342,76 @@ static bool string_is(const struct json_value *v, const char *text)
 	    json_key_is((struct span){ v->raw.p + 1, v->raw.n - 2 }, v->escaped, text);
 }
 
-static int read_enc(const struct found *f, enum member m, enum enc *out)
+static const char *const payload_enc[] = {
+	[ENC_UTF8] = "utf8",
+	[ENC_BASE64] = "base64",
+	[ENC_NONE] = "none",
+};
+
+static const char *const key_enc[] = {
+	[ENC_UTF8] = "utf8",
+	[ENC_BASE64] = "base64",
+	[ENC_JSON] = "json",
+	[ENC_INT] = "int",
+	[ENC_BIGINT] = "bigint",
+	[ENC_DOUBLE] = "double",
+};
+
+#define NAMES(a) (a), sizeof(a) / sizeof((a)[0])
+
+/* A marker: the index of its name; 0: it is not there. -1 with fail(). */
+static int read_marker(const struct found *f, enum member m, const char *const *name, size_t names)
 {
 	const struct json_value *v = &f->value[m];
 
-	*out = ENC_PLAIN;
 	if (v->type == JSON_NONE)
 		return 0;
-	if (string_is(v, "utf8"))
-		*out = ENC_UTF8;
-	else if (string_is(v, "base64"))
-		*out = ENC_BASE64;
-	else if (m == M_PAYLOAD_ENC && string_is(v, "none"))
-		*out = ENC_NONE;
-	else
-		return fail(EXIT_DATA, "\"%s\" is none that is known", member_name[m].p);
+	for (size_t i = 0; i < names; i++)
+		if (name[i] && string_is(v, name[i]))
+			return (int)i;
+	return fail(EXIT_DATA, "\"%s\" is none that is known", member_name[m].p);
+}
+
+static int read_markers(const struct found *f, struct line *l)
+{
+	int payload = read_marker(f, M_PAYLOAD_ENC, NAMES(payload_enc));
+	int key = read_marker(f, M_KEY_ENC, NAMES(key_enc));
+	int window = read_marker(f, M_WINDOW_ENC, window_kind_name, WINDOW_KINDS);
+
+	if (payload < 0 || key < 0 || window < 0)
+		return -1;
+	l->payload_enc = (enum enc)payload;
+	l->key_enc = (enum enc)key;
+	l->window_enc = (enum window_kind)window;
 	return 0;
 }
 
-/* Markers must fit what they mark: utf8 and base64 a string, none a null. */
+/* Markers must fit what they mark. */
 static int check_enc(const char *what, enum enc enc, enum json_type type)
 {
-	if ((enc == ENC_UTF8 || enc == ENC_BASE64) && type != JSON_STRING)
+	switch (enc) {
+	case ENC_UTF8:
+	case ENC_BASE64:
+		if (type == JSON_STRING)
+			return 0;
 		return fail(EXIT_DATA, "\"%s\" is marked as text or bytes but is no string", what);
-	if (enc == ENC_NONE && type != JSON_NULL)
+	case ENC_NONE:
+		if (type == JSON_NULL)
+			return 0;
 		return fail(EXIT_DATA, "\"%s\" is marked as none but is not null", what);
+	case ENC_INT:
+	case ENC_BIGINT:
+	case ENC_DOUBLE:
+		if (type == JSON_NUMBER)
+			return 0;
+		return fail(EXIT_DATA, "\"%s\" is marked as a number but is none", what);
+	case ENC_JSON:
+		if (type != JSON_NONE)
+			return 0;
+		return fail(EXIT_DATA, "\"%s\" is marked but missing", what);
+	case ENC_PLAIN:
+		return 0;
+	}
 	return 0;
 }
 
@@ -388,10 +436,11 @@ static int read_record(struct stream *s, const struct found *f, struct line *l)
 	l->window = f->value[M_WINDOW];
 	l->tstype = f->value[M_TSTYPE];
 	l->kcat = f->value[M_BROKER].type != JSON_NONE;
-	if (read_enc(f, M_PAYLOAD_ENC, &l->payload_enc) < 0 || read_enc(f, M_KEY_ENC, &l->key_enc) < 0 ||
-	    check_enc("payload", l->payload_enc, l->payload.type) < 0 ||
+	if (read_markers(f, l) < 0 || check_enc("payload", l->payload_enc, l->payload.type) < 0 ||
 	    check_enc("key", l->key_enc, l->key.type) < 0)
 		return -1;
+	if (l->window_enc && l->window.type != JSON_OBJECT)
+		return fail(EXIT_DATA, "\"window\" is marked but is no object");
 	if (l->tstype.type != JSON_NONE && l->tstype.type != JSON_STRING)
 		return fail(EXIT_DATA, "\"tstype\" is not a string");
 	if (l->headers.type != JSON_NONE && l->headers.type != JSON_ARRAY)
@@ -618,12 +667,58 @@ static int string_bytes(const struct json_value *v, enum enc enc, const char *wh
 
 int stream_key_bytes(const struct line *l, struct buf *scratch, struct span *out)
 {
+	static const enum key_type number[] = {
+		[ENC_INT] = KEY_INT,
+		[ENC_BIGINT] = KEY_BIGINT,
+		[ENC_DOUBLE] = KEY_DOUBLE,
+	};
+
+	switch (l->key_enc) {
+	case ENC_INT:
+	case ENC_BIGINT:
+	case ENC_DOUBLE:
+		buf_clear(scratch);
+		if (key_add_bytes(scratch, number[l->key_enc], l->key.raw) < 0)
+			return -1;
+		*out = buf_span(scratch);
+		return 1;
+	case ENC_JSON:
+		*out = l->key.raw;
+		return 1;
+	default:
+		break;
+	}
 	if (l->key.type == JSON_NONE || l->key.type == JSON_NULL)
 		return 0;
 	if (l->key.type == JSON_STRING)
 		return string_bytes(&l->key, l->key_enc, "key", scratch, out);
-	*out = l->key.raw; /* decoded by kread -s: the JSON text itself */
+	*out = l->key.raw;
 	return 1;
+}
+
+int stream_window(const struct line *l, struct key_window *out)
+{
+	struct json_value start = { 0 }, end = { 0 }, v;
+	struct span key;
+	bool escaped;
+	struct json j;
+
+	if (l->window.type == JSON_NONE || l->window.type == JSON_NULL)
+		return 0;
+	if (l->window.type == JSON_OBJECT) {
+		json_init(&j, l->window.raw.p, l->window.raw.n);
+		json_enter(&j);
+		while (json_member(&j, &key, &escaped) > 0 && json_value(&j, &v) == 0) {
+			if (json_key_is(key, escaped, "start"))
+				start = v;
+			else if (json_key_is(key, escaped, "end"))
+				end = v;
+		}
+	}
+	if (start.type == JSON_NUMBER && json_int64(start.raw, &out->start) == 0 &&
+	    end.type == JSON_NUMBER && json_int64(end.raw, &out->end) == 0)
+		return 1;
+	return fail(EXIT_DATA, "\"window\" is not an object with start and end in milliseconds");
 }
 
 int stream_payload_bytes(const struct line *l, struct buf *scratch, struct span *out)
@@ -646,7 +741,7 @@ static void rebuild_without_path(struct span text, struct buf *to)
 
 	json_init(&j, text.p, text.n);
 	json_enter(&j);
-	j.depth--; /* as in scan_member_payload() */
+	j.depth--; /* as in scan_embedded() */
 	buf_add_char(to, '{');
 	while (json_member(&j, &key, &escaped) > 0 && json_value(&j, &v) == 0) {
 		if (json_key_is(key, escaped, "path"))

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "key.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,10 +19,14 @@ enum line_kind { LINE_RECORD, LINE_MARK, LINE_BARE };
 
 /* How a key or payload is embedded: the value of payload_enc / key_enc. */
 enum enc {
-	ENC_PLAIN, /* no marker. payload: the JSON value itself; key: text in a string, null, or decoded by -s */
+	ENC_PLAIN, /* no marker. payload: the JSON value itself; key: text in a string, null, or a value's JSON text */
 	ENC_UTF8,   /* text in a string */
 	ENC_BASE64, /* bytes */
 	ENC_NONE,   /* payload only: a tombstone */
+	ENC_JSON, /* key only, and those below: the JSON value itself, as kread -s has decoded it */
+	ENC_INT,  /* a number of 4 bytes */
+	ENC_BIGINT, /* of 8 */
+	ENC_DOUBLE, /* IEEE 754 */
 };
 
 enum mark_kind { MARK_START, MARK_POSITION, MARK_END, MARK_UNKNOWN };
@@ -42,6 +47,7 @@ struct line {
 	struct json_value payload; /* JSON_NONE in a bare object that is its own payload */
 	struct json_value key, headers, window; /* JSON_NONE: absent */
 	enum enc payload_enc, key_enc;
+	enum window_kind window_enc; /* WINDOW_NONE: not marked; window is as somebody has written it */
 	bool has_ts;
 	int64_t ts; /* ms since the epoch; valid when has_ts */
 	struct json_value tstype;
@@ -88,8 +94,13 @@ int stream_parse(struct stream *s, struct span text, struct line *out);
  */
 struct json_value stream_payload(struct stream *s, const struct line *l);
 
-/* The bytes of key and payload as Kafka has them. 1: bytes in *out (maybe in *scratch); 0: null; -1: fail(). */
+/*
+ * The bytes of key and payload as Kafka has them, those of the key without the window behind it. 1: bytes in *out
+ * (maybe in *scratch); 0: null; -1: fail().
+ */
 int stream_key_bytes(const struct line *l, struct buf *scratch, struct span *out);
+/* The window, when the line has one. 1: in *out; 0: it has none; -1 with fail(EXIT_DATA): no start and end in it. */
+int stream_window(const struct line *l, struct key_window *out);
 int stream_payload_bytes(const struct line *l, struct buf *scratch, struct span *out);
 
 /* Appends l->text without its member path. */

@@ -34,6 +34,10 @@ is bash_offers('partition', '-l', 'hive'), 'hive hive-hour', 'bash: the value of
 is bash_offers('partition', '--layout', '=', 'da'), 'date', 'bash: the value after =';
 is bash_offers('partition', '--zone', '=', ''), '', 'bash: no options where a value stands';
 is bash_offers('txgen', 'ref'), 'reference', 'bash: an operand';
+is bash_offers('kread', '-s', 'key'), 'key=base64 key=bigint key=double key=int key=json key=text', 'bash: a name and a value';
+is bash_offers('kread', '-s', 'key', '=', 'b'), 'base64 bigint', 'bash: the value of a name';
+is bash_offers('kread', '-s', 'key', '='), 'base64 bigint double int json text', 'bash: all of them';
+is bash_offers('kread', '--window', '=', 's'), 'session', 'bash: a kind of window';
 mkdir "$new/data_lake" or die;
 is bash_offers('jsonl-sink', 'data'), 'data_lake', 'bash: a directory';
 is bash_offers('jsonl-sink', '-m', 'o'), 'overwrite', 'bash: alternatives that --help lists';
@@ -64,6 +68,7 @@ EOF
 is run('zsh', '-n', "$dir/_sluice")->{err}, '', 'zsh: the syntax is right';
 is zsh_makes('kread --fro'), 'kread --from=', 'zsh: a long option';
 is zsh_makes('partition -l dat'), 'partition -l date', 'zsh: a value';
+is zsh_makes('kread -s key=big'), 'kread -s key=bigint', 'zsh: the value of a name';
 is zsh_makes('txgen blackl'), 'txgen blacklist', 'zsh: an operand';
 
 done_testing;

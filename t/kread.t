@@ -526,6 +526,7 @@ subtest 'the examples of the manual' => sub {
 	my @examples = slurp("$SRC/man/kread.1") =~ /^\.Bd -literal[^\n]*\n(.*?)^\.Ed/msg;
 	cmp_ok scalar(@examples), '>=', 5, 'there are some';
 	produce('TX', map { row("U$_", qq({"amount":@{[$_ * 100]}.50}), ts => $TS - 60_000 * $_) } 1 .. 9) if eval { kt(create => topic => 'TX'); 1 };
+	produce('TOTALS_5M', row('transfer' . pack('q>', $TS), '{"total_amount":12.50}')) if eval { kt(create => topic => 'TOTALS_5M'); 1 };
 	eval { kt(create => topic => 'TX_COPY', partitions => 4) }; # as the broker makes it for man.t
 	my $dir = tempdir();
 	mkdir "$dir/data_lake";

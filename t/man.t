@@ -1,4 +1,5 @@
-# The EXAMPLES of the manual run as they stand there, in the order of the page, on topics TX and USER_TOTALS.
+# The EXAMPLES of the manual run as they stand there, in the order of the page, on topics TX, USER_TOTALS and
+# TOTALS_5M.
 
 use strict;
 use warnings;
@@ -15,7 +16,7 @@ my %run = map { $_ => 1 } @here, map { slurp($_) =~ /\bexamples\('([\w.-]+)'\)/g
 $run{partition} = 1 if slurp("$SRC/t/partition.t") =~ /EXAMPLES of the man page run/;
 is join(' ', grep { !$run{$_} && !$run{s/\.1$//r} } map { s{.*/}{}r } glob "$SRC/man/*"), '', 'every page has its examples run';
 
-my %topic = (TX => topic('TX', partitions => 2), USER_TOTALS => topic('USER_TOTALS'));
+my %topic = (TX => topic('TX', partitions => 2), USER_TOTALS => topic('USER_TOTALS'), TOTALS_5M => topic('TOTALS_5M'));
 my $topics = join '|', sort { length $b <=> length $a } keys %topic;
 
 # The examples of a page are one session in one directory.
@@ -31,6 +32,7 @@ sub shell
 my $top = tempdir();
 is shell($top, 'txgen -R -t TX -p 2 -c 3000 transactions | kwrite -q -t TX')->{exit}, 0, 'there are transactions';
 is shell($top, 'txgen -t USER_TOTALS -c 500 user-totals | kwrite -q -t USER_TOTALS')->{exit}, 0, 'and totals';
+is shell($top, 'txgen -t TOTALS_5M -c 500 windows | kwrite -q -t TOTALS_5M')->{exit}, 0, 'also by window';
 
 my (%dir, %result);
 for my $page (@here) {
@@ -64,6 +66,7 @@ my $large = lines('kread', 0);
 cmp_ok $large, '>', 100, 'there are large amounts';
 cmp_ok $large, '<', 2900, 'and small ones';
 is lines('kread', 3), 5, 'five records, and an end';
+is scalar(() = $result{kread}[5]{out} =~ /^[a-z_]+\t\d{13}\t[\d.]*$/mg), 500, 'keys, windows and totals';
 
 is $result{lakecat}[0]{out} + 0, 3000, 'the lake is counted';
 is scalar(rows_of("$topic{TX}-again")), 3000, 'and back in a topic';

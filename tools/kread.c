@@ -8,6 +8,7 @@
 #include "consumer.h"
 #include "io.h"
 #include "kafka.h"
+#include "key.h"
 #include "log.h"
 #include "opt.h"
 #include "positions.h"
@@ -18,8 +19,6 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MARK_EVERY 65536 /* records of a partition between its position marks */
@@ -28,6 +27,7 @@
 static struct kafka_config config;
 static struct plan_options options = { .timeout_ms = 30000 };
 static struct positions from_positions;
+static struct key_format format;
 static int64_t count;
 static const char *from, *name = "append";
 static bool marks, exact, started;
@@ -37,6 +37,7 @@ struct run {
 	struct writer out;
 	struct progress progress;
 	int64_t records;
+	uint64_t undecoded; /* keys */
 };
 
 /* ---- options ---- */
@@ -68,6 +69,10 @@ static const struct opt table[] = {
 	    .help = "write start, position and end marks (--from does too)" },
 	{ 0, "exact", NULL, OPT_FLAG, &exact,
 	    .help = "keep the bytes of JSON payloads with line breaks or outer white space: as strings" },
+	{ 's', NULL, "key=TYPE", OPT_CALL, &format, key_parse_type,
+	    .help = "what the keys are: text, json, int (4 bytes, big-endian), bigint (8), double, base64" },
+	{ 0, "window", "WINDOW", OPT_CALL, &format, key_parse_window,
+	    .help = "split the window off the keys: time:SIZE (time:5m) or session" },
 	KAFKA_OPTIONS(&config),
 	{ 'm', "timeout", "SEC", OPT_SECONDS, &options.timeout_ms, .min = 1,
 	    .help = "how long a broker may not answer (30)" },
@@ -76,19 +81,12 @@ static const struct opt table[] = {
 static const struct opt_tool tool = {
 	.name = "kread",
 	.usage = "[-b HOSTS] -t TOPIC[,TOPIC|^REGEX] [-p N,...] [-o WHERE] [-e] [-c N]\n"
-		 " [--from SRC [-N NAME] [--skip-lost]] [--marks] [--exact]\n"
-		 " [-X KEY=VALUE] [-F FILE] [-m SEC]",
+		 " [--from SRC [-N NAME] [--skip-lost]] [-s key=TYPE] [--window time:SIZE|session]\n"
+		 " [--marks] [--exact] [-X KEY=VALUE] [-F FILE] [-m SEC]",
 	.about = "Reads Kafka topics and writes one JSON line per record.",
 	.options = table,
 	.count = OPT_COUNT(table),
 };
-
-static bool may_be_lake(const char *source)
-{
-	struct stat st;
-
-	return strcmp(source, "-") != 0 && (stat(source, &st) < 0 || S_ISDIR(st.st_mode));
-}
 
 static int check_options(int argc, int at)
 {
@@ -100,7 +98,7 @@ static int check_options(int argc, int at)
 		return fail(EXIT_USAGE, "-o and --from both say where to start");
 	if (options.skip_lost && !from)
 		return fail(EXIT_USAGE, "--skip-lost needs --from");
-	if (opt_given("name") && !(from && may_be_lake(from)))
+	if (opt_given("name") && !(from && resume_may_be_lake(from)))
 		return fail(EXIT_USAGE, "-N names the positions of a lake: it needs --from LAKE");
 	if (options.timeout_ms < 1)
 		return fail(EXIT_USAGE, "--timeout must be more than 0");
@@ -141,19 +139,31 @@ static void begin(struct run *r)
 			mark_position(r, consumer_partition(r->consumer, i));
 }
 
+/* It goes on, marked, for the sink to judge; but the options may be wrong. */
+static void complain_of_key(struct run *r, const struct plan_partition *p, const rd_kafka_message_t *m)
+{
+	if (r->undecoded++ == 0) {
+		progress_clear(&r->progress);
+		warn("%s/%" PRId32 ": offset %" PRId64 ": key not as -s and --window say: base64",
+		    p->topic, p->id, m->offset);
+	}
+}
+
 static void write_record(struct run *r, struct plan_partition *p, const rd_kafka_message_t *m)
 {
 	struct record rec = {
 		.offset = m->offset,
 		.key = { m->key, m->key_len },
 		.payload = { m->payload, m->len },
+		.format = format.type || format.window ? &format : NULL,
 	};
 	rd_kafka_headers_t *headers = NULL;
 
 	rec.ts = rd_kafka_message_timestamp(m, &rec.tstype);
 	if (rd_kafka_message_headers(m, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR)
 		rec.headers = headers;
-	record_line(&r->out.buf, buf_span(&p->prefix), &rec, exact);
+	if (!record_line(&r->out.buf, buf_span(&p->prefix), &rec, exact))
+		complain_of_key(r, p, m);
 	r->records++;
 	if (++p->unmarked == MARK_EVERY || p->done)
 		mark_position(r, p);
@@ -220,6 +230,8 @@ static void summary(const struct run *r)
 	char figures[100];
 
 	progress_figures(&r->progress, (uint64_t)r->records, bytes_out(r), figures, sizeof(figures));
+	if (r->undecoded > 1)
+		warn("%" PRIu64 " keys are not as -s and --window say: base64", r->undecoded);
 	say("%" PRId64 " record%s, %s", r->records, plural((uint64_t)r->records), figures);
 }
 
@@ -274,8 +286,7 @@ int main(int argc, char **argv)
 		return stopped_or_failed();
 	options.from = from ? &from_positions : NULL;
 	progress_start(&r.progress);
-	r.consumer = consumer_open(&config, &options);
-	if (!r.consumer)
+	if (!(r.consumer = consumer_open(&config, &options)))
 		return stopped_or_failed();
 	writer_init(&r.out, STDOUT_FILENO, 0);
 	begin(&r);

@@ -43,11 +43,20 @@ _sluice()
 		;;
 	kread)
 		options='-t --topic -p --partition -o --offset -e --exit -c --count --from -N --name
-			--skip-lost --marks --exact -b --brokers -F --config -X --set -m --timeout -q
-			--quiet -v --verbose -h --help -V --version'
+			--skip-lost --marks --exact -s --window -b --brokers -F --config -X --set -m
+			--timeout -q --quiet -v --verbose -h --help -V --version'
 		case $prev in
 		-o | --offset)
 			offer=(-W 'beginning end s@ e@') value=1
+			;;
+		-s)
+			offer=(-W 'key=text key=json key=int key=bigint key=double key=base64') value=1
+			;;
+		key)
+			offer=(-W 'text json int bigint double base64') value=1
+			;;
+		--window)
+			offer=(-W 'time: session') value=1
 			;;
 		--from | -F | --config)
 			offer=(-f) value=1

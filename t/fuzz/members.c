@@ -87,7 +87,8 @@ static void check_same(struct stream *sa, const struct line *a, struct stream *s
 		same_value(&a->headers, &b->headers) && same_value(&a->window, &b->window) &&
 		same_value(&a->tstype, &b->tstype) && same_value(&a->payload, &b->payload),
 	    "so are its members");
-	must(a->payload_enc == b->payload_enc && a->key_enc == b->key_enc && a->kcat == b->kcat,
+	must(a->payload_enc == b->payload_enc && a->key_enc == b->key_enc &&
+		a->window_enc == b->window_enc && a->kcat == b->kcat,
 	    "and how they are embedded");
 	if (a->kind == LINE_MARK)
 		return;

@@ -43,7 +43,8 @@ static void check_payload(struct stream *s, const struct line *l)
 	must(!memchr(v.raw.p, '\n', v.raw.n), "on one line");
 	if (stream_payload_bytes(l, &scratch, &bytes) > 0 && l->payload_enc == ENC_UTF8)
 		must(utf8_valid(bytes.p, bytes.n), "a payload that is text is UTF-8");
-	if (stream_key_bytes(l, &scratch, &bytes) > 0 && l->key_enc != ENC_BASE64)
+	if (stream_key_bytes(l, &scratch, &bytes) > 0 &&
+	    (l->key_enc == ENC_PLAIN || l->key_enc == ENC_UTF8 || l->key_enc == ENC_JSON))
 		must(utf8_valid(bytes.p, bytes.n), "a key that is text is UTF-8");
 	buf_release(&scratch);
 }

@@ -259,6 +259,47 @@ static void a_key_that_is_no_base64_is_bad_data(void **state)
 	assert_int_equal(fail_code(), EXIT_DATA);
 }
 
+#define WITH(members) "{\"topic\":\"TX\",\"partition\":0,\"offset\":0," members ",\"payload\":1}"
+#define WINDOW        "\"window\":{\"start\":1,\"end\":258}"
+
+static void a_window_is_joined_to_its_key(void **state)
+{
+	struct message m;
+
+	assert_int_equal(parse(WITH("\"key\":\"a\",\"window_enc\":\"time\"," WINDOW), &m), 0);
+	assert_bytes(m.key, "a\0\0\0\0\0\0\0\1", 9);
+	assert_int_equal(parse(WITH("\"key\":\"\",\"window_enc\":\"session\"," WINDOW), &m), 0);
+	assert_bytes(m.key, "\0\0\0\0\0\0\1\2\0\0\0\0\0\0\0\1", 16);
+	/* A key that had to be decoded first. */
+	assert_int_equal(parse(WITH("\"key\":\"\\u0061\",\"window_enc\":\"time\"," WINDOW), &m), 0);
+	assert_bytes(m.key, "a\0\0\0\0\0\0\0\1", 9);
+	assert_int_equal(parse(WITH("\"key_enc\":\"base64\",\"key\":\"/w==\",\"window_enc\":\"time\"," WINDOW),
+			     &m),
+	    0);
+	assert_bytes(m.key, "\xff\0\0\0\0\0\0\0\1", 9);
+	assert_int_equal(parse(WITH("\"key_enc\":\"int\",\"key\":7,\"window_enc\":\"time\"," WINDOW),
+			     &m),
+	    0);
+	assert_bytes(m.key, "\0\0\0\7\0\0\0\0\0\0\0\1", 12);
+	assert_int_equal(parse(WITH("\"key\":\"a\",\"window\":null"), &m), 0);
+	assert_bytes(m.key, "a", 1);
+}
+
+static void a_window_that_cannot_be_joined_is_bad_data(void **state)
+{
+	static const char *const bad[] = { WITH("\"key\":\"a\"," WINDOW),
+		WITH("\"window_enc\":\"time\"," WINDOW),
+		WITH("\"key\":null,\"window_enc\":\"time\"," WINDOW),
+		WITH("\"key\":\"a\",\"window_enc\":\"time\",\"window\":{\"start\":1}") };
+	struct message m;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(parse(bad[i], &m), -1);
+		assert_int_equal(fail_code(), EXIT_DATA);
+		assert_non_null(strstr(fail_message(), "window"));
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -277,6 +318,8 @@ int main(void)
 		TEST(bad_headers_are_refused),
 		TEST(headers_that_are_no_list_or_no_json_are_bad_data),
 		TEST(a_key_that_is_no_base64_is_bad_data),
+		TEST(a_window_is_joined_to_its_key),
+		TEST(a_window_that_cannot_be_joined_is_bad_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -219,6 +219,29 @@ static void sizes_take_a_unit(void **state)
 	}
 }
 
+static void durations_have_a_unit(void **state)
+{
+	static const char *const bad[] = { "", "5", "m", "0s", "-1s", " 5m", "5 m", "5M", "1.5h",
+		"5ms5", "1y", "9223372036854775808ms", "9223372036854775807d" };
+	int64_t ms = -1;
+
+	assert_int_equal(opt_duration("1ms", &ms), 0);
+	assert_int_equal(ms, 1);
+	assert_int_equal(opt_duration("90s", &ms), 0);
+	assert_int_equal(ms, 90000);
+	assert_int_equal(opt_duration("5m", &ms), 0);
+	assert_int_equal(ms, 300000);
+	assert_int_equal(opt_duration("2h", &ms), 0);
+	assert_int_equal(ms, 7200000);
+	assert_int_equal(opt_duration("7d", &ms), 0);
+	assert_int_equal(ms, 604800000);
+	for (size_t i = 0; i < OPT_COUNT(bad); i++) {
+		assert_int_equal(opt_duration(bad[i], &ms), -1);
+		assert_int_equal(fail_code(), EXIT_USAGE);
+	}
+	assert_int_equal(ms, 604800000);
+}
+
 static void seconds_take_a_fraction(void **state)
 {
 	static const struct {
@@ -388,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup(mistakes_are_one_line_that_names_them, reset),
 		cmocka_unit_test(numbers_are_whole_and_within_limits),
 		cmocka_unit_test(sizes_take_a_unit),
+		cmocka_unit_test(durations_have_a_unit),
 		cmocka_unit_test(seconds_take_a_fraction),
 		cmocka_unit_test(an_option_that_would_be_ignored_is_refused_by_name),
 		cmocka_unit_test_setup(help_shows_the_whole_table_and_ends_with_0, reset),

@@ -325,6 +325,15 @@ static void a_damaged_journal_is_no_lake_without_positions(void **state)
 	assert_non_null(strstr(fail_message(), "journal"));
 }
 
+static void neither_a_file_nor_stdin_can_be_a_lake(void **state)
+{
+	write_marks(MARK(0, 43));
+	assert_false(resume_may_be_lake(file));
+	assert_false(resume_may_be_lake("-"));
+	assert_true(resume_may_be_lake(top));
+	assert_true(resume_may_be_lake("/there/is/none"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -347,6 +356,7 @@ int main(void)
 		TEST(a_directory_without_a_lake_stands_nowhere),
 		TEST(only_a_slash_makes_a_missing_path_a_lake_to_be),
 		TEST(a_damaged_journal_is_no_lake_without_positions),
+		TEST(neither_a_file_nor_stdin_can_be_a_lake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

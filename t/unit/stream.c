@@ -328,6 +328,13 @@ static void a_marker_must_fit(void **state)
 	assert_bad(WITH("\"payload\":1,\"key_enc\":\"none\",\"key\":null"), "\"key_enc\"");
 	assert_bad(WITH("\"payload\":1,\"key_enc\":\"base64\",\"key\":null"), "\"key\"");
 	assert_bad(WITH("\"payload\":1,\"key_enc\":\"base64\""), "\"key\"");
+	assert_bad(WITH("\"payload\":1,\"key_enc\":\"json\""), "\"key\"");
+	assert_bad(WITH("\"payload\":1,\"key_enc\":\"int\",\"key\":\"1\""), "\"key\"");
+	assert_bad(WITH("\"payload\":1,\"key_enc\":\"double\",\"key\":null"), "\"key\"");
+	assert_bad(WITH("\"payload_enc\":\"int\",\"payload\":1"), "\"payload_enc\"");
+	assert_bad(WITH("\"payload\":1,\"window_enc\":\"time\""), "\"window\"");
+	assert_bad(WITH("\"payload\":1,\"window_enc\":\"time\",\"window\":[1,2]"), "\"window\"");
+	assert_bad(WITH("\"payload\":1,\"window_enc\":\"5m\",\"window\":{}"), "\"window_enc\"");
 }
 
 static void bytes_that_are_no_base64_are_told(void **state)
@@ -357,6 +364,61 @@ static void keys_are_text_bytes_null_or_json(void **state)
 	assert_key_bytes(1, "17");
 	parse(WITH("\"key\":{\"a\": 1},\"payload\":1"));
 	assert_key_bytes(1, "{\"a\": 1}");
+}
+
+static void decoded_keys_are_their_bytes_again(void **state)
+{
+	struct buf scratch = BUF_INIT;
+	struct span out;
+
+	parse(WITH("\"key_enc\":\"json\",\"key\":\"U1\",\"payload\":1"));
+	assert_int_equal(ln.key_enc, ENC_JSON);
+	assert_key_bytes(1, "\"U1\"");
+	parse(WITH("\"key_enc\":\"json\",\"key\":null,\"payload\":1"));
+	assert_key_bytes(1, "null");
+	parse(WITH("\"key_enc\":\"int\",\"key\":1094861636,\"payload\":1"));
+	assert_int_equal(ln.key_enc, ENC_INT);
+	assert_key_bytes(1, "ABCD");
+	parse(WITH("\"key_enc\":\"bigint\",\"key\":4702394921427289928,\"payload\":1"));
+	assert_key_bytes(1, "ABCDEFGH");
+	parse(WITH("\"key_enc\":\"double\",\"key\":2393736.541207228,\"payload\":1"));
+	assert_key_bytes(1, "ABCDEFGH");
+	parse(WITH("\"key_enc\":\"int\",\"key\":2147483648,\"payload\":1"));
+	assert_int_equal(stream_key_bytes(&ln, &scratch, &out), -1);
+	assert_int_equal(fail_code(), EXIT_DATA);
+	buf_release(&scratch);
+}
+
+static void assert_window(int result, const char *member)
+{
+	struct buf text = BUF_INIT;
+	struct key_window w = { 0 };
+
+	buf_addf(&text, WITH("\"payload\":1%s"), member);
+	parse(buf_cstr(&text));
+	assert_int_equal(stream_window(&ln, &w), result);
+	if (result == 1) {
+		assert_int_equal(w.start, 5);
+		assert_int_equal(w.end, 7);
+	}
+	buf_release(&text);
+}
+
+static void a_window_has_a_start_and_an_end(void **state)
+{
+	assert_window(0, "");
+	assert_window(0, ",\"window\":null");
+	assert_window(1, ",\"window\":{\"start\":5,\"end\":7}");
+	assert_int_equal(ln.window_enc, WINDOW_NONE);
+	assert_window(1,
+	    ",\"window\":{\"end\":7,\"x\":{\"end\":1},\"start\":1,\"\\u0073tart\":5},\"window_enc\":\"session\"");
+	assert_int_equal(ln.window_enc, WINDOW_SESSION);
+	assert_window(-1, ",\"window\":{\"start\":5}");
+	assert_window(-1, ",\"window\":{\"start\":5,\"end\":\"7\"}");
+	assert_window(-1, ",\"window\":{\"start\":5,\"end\":7.5}");
+	assert_window(-1, ",\"window\":[5,7]");
+	assert_window(-1, ",\"window\":{}");
+	assert_int_equal(fail_code(), EXIT_DATA);
 }
 
 static void the_payload_is_one_json_value(void **state)
@@ -866,6 +928,8 @@ int main(void)
 		TEST(a_marker_must_fit),
 		TEST(bytes_that_are_no_base64_are_told),
 		TEST(keys_are_text_bytes_null_or_json),
+		TEST(decoded_keys_are_their_bytes_again),
+		TEST(a_window_has_a_start_and_an_end),
 		TEST(the_payload_is_one_json_value),
 		TEST(a_payload_may_be_100_levels_deep),
 		TEST(a_line_of_kcat_has_text_and_tombstones),
