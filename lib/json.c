@@ -8,6 +8,10 @@
  */
 #include "json.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -760,4 +764,35 @@ size_t json_escaped_size(const char *p, size_t n)
 			p += length;
 		}
 	}
+}
+
+#define DOUBLE_MAX 400 /* bytes of a number; ours have 24 at most */
+
+/* A JSON number is one of strtod(3), too, but has no NUL behind it. */
+int json_double(struct span raw, double *out)
+{
+	char text[DOUBLE_MAX + 1];
+
+	if (raw.n > DOUBLE_MAX)
+		return -1;
+	memcpy(text, raw.p, raw.n);
+	text[raw.n] = '\0';
+	*out = strtod(text, NULL);
+	return isfinite(*out) ? 0 : -1;
+}
+
+bool json_add_double(struct buf *to, double v)
+{
+	char text[32];
+	int n = 0;
+
+	if (!isfinite(v))
+		return false;
+	for (int digits = 15; digits <= 17; digits++) {
+		n = snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	buf_add(to, text, (size_t)n);
+	return true;
 }

@@ -106,4 +106,9 @@ bool utf8_valid(const char *p, size_t n);
 /* A JSON number that is an integer without fraction and exponent and fits. 0 or -1. */
 int json_int64(struct span raw, int64_t *out);
 
+/* A JSON number as the nearest double; -1: too large for one, or more than 400 digits. */
+int json_double(struct span raw, double *out);
+/* Appends the number with as few digits as make json_double return it; false: JSON has none for infinity and NaN. */
+bool json_add_double(struct buf *to, double v);
+
 #endif

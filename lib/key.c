@@ -5,13 +5,8 @@
 #include "log.h"
 #include "opt.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#define TIME_SIZE  8
-#define NUMBER_MAX 400 /* digits of a double; ours have 24 at most */
-#define SHOWN_MAX  40  /* of it, in messages */
+#define TIME_SIZE 8
+#define SHOWN_MAX 40 /* bytes of a number, in messages */
 
 const char *const key_type_name[KEY_TYPES] = {
 	[KEY_TEXT] = "text",
@@ -118,22 +113,6 @@ void key_add_window(struct buf *to, enum window_kind kind, const struct key_wind
 
 /* ---- numbers ---- */
 
-static bool add_double(struct buf *to, double v)
-{
-	char text[32];
-	int n = 0;
-
-	if (!isfinite(v))
-		return false;
-	for (int digits = 15; digits <= 17; digits++) {
-		n = snprintf(text, sizeof(text), "%.*g", digits, v);
-		if (strtod(text, NULL) == v)
-			break;
-	}
-	buf_add(to, text, (size_t)n);
-	return true;
-}
-
 bool key_add_number(struct buf *to, enum key_type type, struct span bytes)
 {
 	uint64_t v;
@@ -144,23 +123,10 @@ bool key_add_number(struct buf *to, enum key_type type, struct span bytes)
 	v = get_big_endian(bytes.p, bytes.n);
 	if (type == KEY_DOUBLE) {
 		memcpy(&d, &v, sizeof(d));
-		return add_double(to, d);
+		return json_add_double(to, d);
 	}
 	buf_add_int(to, type == KEY_INT ? (int32_t)v : (int64_t)v);
 	return true;
-}
-
-/* A JSON number is one of strtod(3), too, but has no NUL behind it. */
-static bool parse_double(struct span number, double *v)
-{
-	char text[NUMBER_MAX + 1];
-
-	if (number.n > NUMBER_MAX)
-		return false;
-	memcpy(text, number.p, number.n);
-	text[number.n] = '\0';
-	*v = strtod(text, NULL);
-	return isfinite(*v);
 }
 
 int key_add_bytes(struct buf *to, enum key_type type, struct span number)
@@ -170,7 +136,7 @@ int key_add_bytes(struct buf *to, enum key_type type, struct span number)
 	int64_t v;
 	double d;
 
-	if (type == KEY_DOUBLE && parse_double(number, &d)) {
+	if (type == KEY_DOUBLE && json_double(number, &d) == 0) {
 		memcpy(&bits, &d, sizeof(bits));
 		add_big_endian(to, bits, 8);
 	} else if (type == KEY_BIGINT && json_int64(number, &v) == 0) {
