@@ -470,6 +470,7 @@ struct db *db_open(const struct db_config *c)
 	if (c->defaults_file && check_defaults_file(c->defaults_file) < 0)
 		return NULL;
 	db = xcalloc(1, sizeof(*db));
+	db->max_packet = SIZE_MAX;
 	db->c = *c;
 	db->c.defaults_file = copy(c->defaults_file);
 	db->c.host = copy(c->host);
@@ -552,6 +553,12 @@ static enum db_result send(struct db *db, const char *sql, size_t n)
 	if (!db->mysql) {
 		set_error(db, 2006, "not connected");
 		return DB_LOST;
+	}
+	/* The server would close the connection without reading all of it: that looks like a lost one. */
+	if (n > db->max_packet) {
+		set_error(db, 1153, "statement is longer than max_allowed_packet");
+		fail(EXIT_CONFIG, "%s (%zu bytes; %zu)", db_error(db), n, db->max_packet);
+		return DB_FAIL;
 	}
 	return mysql_real_query(db->mysql, sql, n) == 0 ? DB_OK : failed(db);
 }
