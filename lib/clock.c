@@ -199,7 +199,8 @@ static int64_t instant_of_local(int64_t local)
 	return local - before;
 }
 
-int clock_instant(const struct tm *tm, bool local, int64_t *ms)
+/* clock_instant in seconds, and in any year. */
+static int instant(const struct tm *tm, bool local, int64_t *result)
 {
 	int64_t year = (int64_t)tm->tm_year + 1900, sec;
 	int month = tm->tm_mon + 1;
@@ -213,7 +214,15 @@ int clock_instant(const struct tm *tm, bool local, int64_t *ms)
 	sec = local ? instant_of_local(sec) : sec - tm->tm_gmtoff;
 	if (tm->tm_sec == 60 && sec % DAY != 0) /* leap seconds are at midnight UTC */
 		return -1;
-	if (sec < 0 || sec > CLOCK_MAX_MS / 1000)
+	*result = sec;
+	return 0;
+}
+
+int clock_instant(const struct tm *tm, bool local, int64_t *ms)
+{
+	int64_t sec;
+
+	if (instant(tm, local, &sec) < 0 || sec < 0 || sec > CLOCK_MAX_MS / 1000)
 		return -1;
 	*ms = sec * 1000;
 	return 0;
@@ -251,17 +260,17 @@ static bool digits(struct cursor *c, int count, int max, int *out)
 	return v <= max;
 }
 
-/* ".123456" or ",5": its first three digits as ms. */
-static bool fraction(struct cursor *c, int *ms)
+/* ".123456" or ",5": its first six digits as us. */
+static bool fraction(struct cursor *c, int *us)
 {
-	int unit = 100;
+	int unit = 100000;
 	const char *start;
 
-	*ms = 0;
+	*us = 0;
 	if (!take(c, '.') && !take(c, ','))
 		return true;
 	for (start = c->p; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++) {
-		*ms += (*c->p - '0') * unit;
+		*us += (*c->p - '0') * unit;
 		unit /= 10;
 	}
 	return c->p > start;
@@ -289,7 +298,7 @@ static bool offset(struct cursor *c, bool *local, long *seconds)
 	return true;
 }
 
-static bool read_iso(struct cursor *c, struct tm *tm, int *ms, bool *local)
+static bool read_iso(struct cursor *c, struct tm *tm, int *us, bool *local)
 {
 	if (!digits(c, 4, 9999, &tm->tm_year) || !take(c, '-') || !digits(c, 2, 12, &tm->tm_mon) ||
 	    !take(c, '-') || !digits(c, 2, 31, &tm->tm_mday))
@@ -302,23 +311,35 @@ static bool read_iso(struct cursor *c, struct tm *tm, int *ms, bool *local)
 		return false;
 	if (!digits(c, 2, 24, &tm->tm_hour) || !take(c, ':') || !digits(c, 2, 59, &tm->tm_min))
 		return false;
-	if (take(c, ':') && (!digits(c, 2, 60, &tm->tm_sec) || !fraction(c, ms)))
+	if (take(c, ':') && (!digits(c, 2, 60, &tm->tm_sec) || !fraction(c, us)))
 		return false;
-	if (tm->tm_hour == 24 && *ms > 0)
+	if (tm->tm_hour == 24 && *us > 0)
 		return false;
 	return offset(c, local, &tm->tm_gmtoff) && c->p == c->end;
 }
 
-int clock_parse_iso(const char *p, size_t n, int64_t *ms)
+int clock_parse_iso_us(const char *p, size_t n, int64_t *us)
 {
 	struct cursor c = { p, p + n };
 	struct tm tm = { 0 };
 	bool local = true;
-	int fraction_ms = 0;
+	int fraction_us = 0;
+	int64_t sec;
 
-	if (!read_iso(&c, &tm, &fraction_ms, &local) || clock_instant(&tm, local, ms) < 0)
+	if (!read_iso(&c, &tm, &fraction_us, &local) || instant(&tm, local, &sec) < 0 ||
+	    sec < CLOCK_MIN_US / 1000000 || sec > CLOCK_MAX_MS / 1000)
 		return -1;
-	*ms += fraction_ms;
+	*us = sec * 1000000 + fraction_us;
+	return 0;
+}
+
+int clock_parse_iso(const char *p, size_t n, int64_t *ms)
+{
+	int64_t us;
+
+	if (clock_parse_iso_us(p, n, &us) < 0 || us < 0)
+		return -1;
+	*ms = us / 1000;
 	return 0;
 }
 
@@ -329,7 +350,7 @@ static const uint64_t pow10_of[20] = { 1, 10, 100, 1000, 10000, 100000, 1000000,
 
 /*
  * A decimal number as whole / 10^scale: exact, where a double would round. Digits that do not fit
- * are dropped behind the point (they are far below a millisecond) and refused before it. Exponents
+ * are dropped behind the point (they are far below a microsecond) and refused before it. Exponents
  * occur: Java writes a double as 1.763697600123E9.
  */
 static bool read_decimal(struct cursor *c, uint64_t *whole, int *scale)
@@ -371,10 +392,11 @@ static bool read_decimal(struct cursor *c, uint64_t *whole, int *scale)
 	return true;
 }
 
-int clock_parse_epoch(const char *p, size_t n, int64_t *ms)
+/* *ns: digits behind the point, cut to nine. */
+static int read_epoch(const char *p, size_t n, uint64_t *whole, uint64_t *ns)
 {
 	struct cursor c = { p, p + n };
-	uint64_t v, rest = 0, result;
+	uint64_t v, rest = 0;
 	int scale;
 
 	if (!read_decimal(&c, &v, &scale))
@@ -385,19 +407,40 @@ int clock_parse_epoch(const char *p, size_t n, int64_t *ms)
 		v *= 10;
 	}
 	for (; scale > 19 && v > 0; scale--)
-		v /= 10; /* what is lost is far below a millisecond */
+		v /= 10; /* what is lost is far below a microsecond */
 	if (scale > 0 && v > 0) {
 		rest = v % pow10_of[scale];
-		rest = scale > 3 ? rest / pow10_of[scale - 3] : rest * pow10_of[3 - scale];
+		rest = scale > 9 ? rest / pow10_of[scale - 9] : rest * pow10_of[9 - scale];
 		v /= pow10_of[scale];
 	}
+	*whole = v;
+	*ns = rest;
+	return 0;
+}
+
+int clock_parse_epoch_us(const char *p, size_t n, int64_t *us)
+{
+	uint64_t v, ns;
+
+	if (read_epoch(p, n, &v, &ns) < 0)
+		return -1;
 	if (v < pow10_of[11])
-		result = v * 1000 + rest;
+		v = v * 1000000 + ns / 1000;
 	else if (v < pow10_of[14])
-		result = v;
-	else
-		result = v / (v < pow10_of[17] ? 1000 : 1000000);
-	*ms = (int64_t)result; /* below 1e14 in every case, so below CLOCK_MAX_MS */
+		v = v * 1000 + ns / 1000000;
+	else if (v >= pow10_of[17])
+		v /= 1000;
+	*us = (int64_t)v; /* below 1e17 in every case, so before the end of 9999 */
+	return 0;
+}
+
+int clock_parse_epoch(const char *p, size_t n, int64_t *ms)
+{
+	int64_t us;
+
+	if (clock_parse_epoch_us(p, n, &us) < 0)
+		return -1;
+	*ms = us / 1000;
 	return 0;
 }
 

@@ -41,6 +41,11 @@ int clock_parse_iso(const char *p, size_t n, int64_t *ms);
 /* Epoch seconds, ms, us or ns told apart by size (below 1e11: s; 1e14: ms; 1e17: us); fractions of s. */
 int clock_parse_epoch(const char *p, size_t n, int64_t *ms);
 
+/* Both to the microsecond; the first takes the years from 1 on. */
+#define CLOCK_MIN_US (-INT64_C(62135596800000000)) /* 0001-01-01T00:00:00Z */
+int clock_parse_iso_us(const char *p, size_t n, int64_t *us);
+int clock_parse_epoch_us(const char *p, size_t n, int64_t *us);
+
 #define CLOCK_ISO_SIZE 32
 /* "2026-11-21T04:10:00.123Z", always UTC; returns its length. */
 size_t clock_format_iso(char to[CLOCK_ISO_SIZE], int64_t ms);

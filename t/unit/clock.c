@@ -209,6 +209,41 @@ static void epoch_refuses_everything_else(void **state)
 			fail_msg("accepted \"%s\"", bad[i]);
 }
 
+static int64_t iso_us(const char *text)
+{
+	int64_t us = -1;
+
+	return clock_parse_iso_us(text, strlen(text), &us) == 0 ? us : -1;
+}
+
+static int64_t epoch_us(const char *text)
+{
+	int64_t us = -1;
+
+	return clock_parse_epoch_us(text, strlen(text), &us) == 0 ? us : -1;
+}
+
+static void microseconds_are_kept_where_they_are_asked_for(void **state)
+{
+	(void)state;
+	zone("UTC");
+	assert_int_equal(iso_us("2026-11-21T04:10:00.1234569Z"), 1795234200123456);
+	assert_int_equal(iso_us("1969-12-31T23:59:59.75Z"), -250000);
+	assert_int_equal(iso_us("0001-01-01"), CLOCK_MIN_US);
+	assert_int_equal(iso_us("9999-12-31T23:59:59.999999Z"), CLOCK_MAX_MS * 1000 + 999);
+	assert_int_equal(iso_us("0000-12-31"), -1);
+	assert_int_equal(iso_us("0001-01-01T00:00:00+00:01"), -1);
+	assert_int_equal(iso_us("9999-12-31T24:00:00Z"), -1);
+	assert_int_equal(iso_us("1900-02-29"), -1);
+	assert_int_equal(epoch_us("1763697600"), 1763697600000000);
+	assert_int_equal(epoch_us("1763697600.1234569"), 1763697600123456);
+	assert_int_equal(epoch_us("1763697600123.4569"), 1763697600123456);
+	assert_int_equal(epoch_us("1763697600123456.9"), 1763697600123456);
+	assert_int_equal(epoch_us("1763697600123456789"), 1763697600123456);
+	assert_int_equal(epoch_us("9999999999999999999e-19"), 999999);
+	assert_int_equal(epoch_us("-1"), -1);
+}
+
 static void format_and_parse_agree(void **state)
 {
 	char text[CLOCK_ISO_SIZE];
@@ -408,6 +443,7 @@ int main(void)
 		cmocka_unit_test(iso_never_reads_past_its_span),
 		cmocka_unit_test(epoch_units_are_told_apart_by_size),
 		cmocka_unit_test(epoch_refuses_everything_else),
+		cmocka_unit_test(microseconds_are_kept_where_they_are_asked_for),
 		cmocka_unit_test(format_and_parse_agree),
 		cmocka_unit_test(calendar_agrees_with_libc),
 		cmocka_unit_test(zones_change_at_the_right_second),
