@@ -20,7 +20,7 @@ struct value_in {
 enum value_result {
 	VALUE_REJECT = -1,
 	VALUE_OK = 0,
-	VALUE_ROUNDED = 1, /* a DECIMAL with more digits than the column keeps */
+	VALUE_ROUNDED = 1, /* a DECIMAL with more digits than the column keeps, not all of them zeros */
 };
 
 /* Scratch of one converter; zero it before its first use. */
@@ -38,7 +38,8 @@ void value_release(struct value *v);
  * key not NULL (a column of the primary key): there the value is appended as it compares (column.compare): bytes that
  * are equal when the server says so, that sort like the server's order for numbers, dates and binary text, and of one
  * fixed length per column for types that are no strings. For COMPARE_SERVER the text itself.
- * After a reject sql and key are as they were.
+ * The literal, too, is then what the server stores and a DELETE compares with: a CHAR without trailing spaces, a BINARY
+ * padded, a FLOAT as the double that it is. After a reject sql and key are as they were.
  */
 enum value_result value_convert(struct value *v, const struct column *c, const struct value_in *in,
     struct buf *sql, struct buf *key);
