@@ -477,25 +477,11 @@ static inline enum found find_value(struct rows *r, const struct rows_target *t,
 
 /* ---- keys ---- */
 
-/* Types whose values as they compare have one length per column; the others end with 0x00 0x00. */
-static bool fixed_length(enum column_type type)
+/* Of the other types all values of a column have the same length as they compare (value.h). */
+static bool is_string(enum column_type type)
 {
-	switch (type) {
-	case COL_INT:
-	case COL_DECIMAL:
-	case COL_FLOAT:
-	case COL_DOUBLE:
-	case COL_BIT:
-	case COL_BINARY:
-	case COL_DATE:
-	case COL_TIME:
-	case COL_DATETIME:
-	case COL_TIMESTAMP:
-	case COL_YEAR:
-		return true;
-	default:
-		return false;
-	}
+	return type == COL_CHAR || type == COL_TEXT || type == COL_VARBINARY || type == COL_JSON ||
+	    type == COL_OTHER;
 }
 
 /*
@@ -529,10 +515,10 @@ static void make_key(struct rows *r, struct rows_target *t)
 	for (unsigned i = 0; i < table->keys; i++) {
 		const struct key_part *part = &t->part[i];
 
-		if (fixed_length(table->key[i]->type))
-			buf_add(&t->key, r->parts.data + part->at, part->n);
-		else
+		if (is_string(table->key[i]->type))
 			add_framed(&t->key, r->parts.data + part->at, part->n);
+		else
+			buf_add(&t->key, r->parts.data + part->at, part->n);
 	}
 }
 
