@@ -696,3 +696,13 @@ void db_quote_bytes(struct buf *to, const char *p, size_t n)
 	}
 	buf_add_char(to, '\'');
 }
+
+void db_thread_begin(void)
+{
+	mysql_thread_init();
+}
+
+void db_thread_end(void)
+{
+	mysql_thread_end();
+}

@@ -38,6 +38,10 @@ struct db_config {
 
 struct db;
 
+/* For another thread than the one that opened it: before it uses a connection, and when it ends. */
+void db_thread_begin(void);
+void db_thread_end(void);
+
 /*
  * Connects and prepares the session. NULL with fail(): EXIT_PERM wrong password or no right to the database,
  * EXIT_CONFIG no such database or a bad option file, EXIT_UNAVAILABLE no server, TLS that cannot be had. The

@@ -331,3 +331,24 @@ void positions_print(struct position *const *list, size_t count, struct buf *to)
 		stream_mark_position(to, (struct span){ list[i]->topic, list[i]->topic_len },
 		    list[i]->partition, list[i]->next, list[i]->last_offset, list[i]->last_ts);
 }
+
+static bool is_stored(const struct position *p)
+{
+	return p->stored;
+}
+
+void positions_print_stored(const struct positions *ps, char **topic, int topics, struct buf *to)
+{
+	struct position **list;
+	size_t n = list_of(ps, is_stored, &list);
+
+	for (size_t i = 0; i < n; i++) {
+		bool wanted = topics == 0;
+
+		for (int t = 0; t < topics && !wanted; t++)
+			wanted = strcmp(topic[t], list[i]->topic) == 0;
+		if (wanted)
+			positions_print(&list[i], 1, to);
+	}
+	free(list);
+}

@@ -118,4 +118,7 @@ size_t positions_named(const struct positions *ps, struct position ***list);
 /* Appends a position mark for each entry, as -a and -Q print them. */
 void positions_print(struct position *const *list, size_t count, struct buf *to);
 
+/* All stored positions, of these topics only unless topics is 0, in order of (topic, partition): what -Q prints. */
+void positions_print_stored(const struct positions *ps, char **topic, int topics, struct buf *to);
+
 #endif

@@ -613,7 +613,7 @@ static int upsert_row(struct rows *r, struct rows_target *t, struct row *out)
 		.values = buf_span(&t->values),
 		.key = buf_span(&t->key),
 		.columns = intern_set(r, t),
-		.ends = r->o.partial ? t->ends : NULL,
+		.ends = t->ends,
 	};
 	return 0;
 }

@@ -28,7 +28,7 @@ struct row {
 	struct span values;
 	struct span key; /* the primary key as it compares; n 0: the record does not fill it (AUTO_INCREMENT) */
 	const struct column_set *columns; /* ROW_UPSERT */
-	const uint32_t *ends; /* --partial: where the literal of each column of the set ends in values; else NULL */
+	const uint32_t *ends; /* ROW_UPSERT: where the literal of each column of the set ends in values */
 };
 
 /* Why a record makes no rows. table, column: NULL when it is none in particular. */
@@ -57,6 +57,14 @@ void rows_free(struct rows *r);
  * it. Valid as long as the converter.
  */
 struct stream *rows_stream(struct rows *r);
+
+/* The literal of the i-th column of a row's set. */
+static inline struct span row_literal(const char *values, const uint32_t *ends, unsigned i)
+{
+	uint32_t from = i == 0 ? 0 : ends[i - 1] + 1; /* behind the comma */
+
+	return (struct span){ values + from, ends[i] - from };
+}
 
 /*
  * Converts a record or bare object that rows_stream parsed last: out[i] for target i, valid until the next call.

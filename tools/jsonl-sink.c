@@ -7,6 +7,7 @@
 #include "log.h"
 #include "opt.h"
 #include "progress.h"
+#include "pump.h"
 #include "sink.h"
 
 #include <inttypes.h>
@@ -15,8 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROOTS_MAX  1000
-#define TICK_BYTES (256 * 1024) /* so often at least the clock is looked at */
+#define ROOTS_MAX 1000
 
 struct options {
 	struct sink_options sink;
@@ -115,24 +115,15 @@ static int print_positions(char **topic, int topics)
 {
 	const char *name = o.sink.name ? o.sink.name : sink_mode_name(o.sink.mode);
 	struct positions ps;
-	struct position **list;
 	struct writer out;
-	size_t n;
 	int r;
 
 	writer_init(&out, STDOUT_FILENO, 0);
 	positions_init(&ps, (struct positions_rules){ 0 });
 	r = lake_read_positions(o.sink.dir, name, &ps);
-	for (size_t i = 0; i < ps.count; i++) {
-		ps.item[i]->moved = topics == 0;
-		for (int t = 0; t < topics; t++)
-			ps.item[i]->moved |= strcmp(topic[t], ps.item[i]->topic) == 0;
-	}
-	n = positions_moved(&ps, &list);
 	if (r == 0 && ps.count == 0)
 		warn("%s: has no positions of the name \"%s\"", o.sink.dir, name);
-	positions_print(list, n, &out.buf);
-	free(list);
+	positions_print_stored(&ps, topic, topics, &out.buf);
 	positions_release(&ps);
 	if (r == 0)
 		r = writer_close(&out);
@@ -160,35 +151,29 @@ static int check(void)
 	return r < 0 ? (int)report() : EXIT_DONE;
 }
 
-/* Reads until the end, a signal or a failure. 0, or -1 with fail(). */
-static int pump(struct sink *s, struct progress *p)
+static int on_line(void *ctx, struct span text, uint64_t number, bool tail)
 {
-	enum line_result result;
-	struct reader in;
-	struct span line;
-	uint64_t tick = 0;
-	int r = 0;
+	return sink_line(ctx, text, number, tail);
+}
 
-	reader_init(&in, STDIN_FILENO, "stdin", NULL);
-	do {
-		result = reader_line(&in, &line, sink_deadline(s));
-		if (result == LINE_OK || result == LINE_TAIL)
-			r = sink_line(s, line, in.lines, result == LINE_TAIL);
-		if (r == 0 && (result == LINE_WAIT || in.bytes >= tick)) {
-			tick = in.bytes + TICK_BYTES;
-			r = sink_tick(s);
-			progress_show(p, in.lines, in.bytes, 0);
-		}
-	} while (r == 0 && result != LINE_EOF && result != LINE_FAIL && !sig_stop());
-	progress_clear(p);
-	if (result == LINE_FAIL)
-		r = -1;
-	if (r == 0)
-		r = sink_end(s, result != LINE_EOF);
-	else
-		sink_abort(s);
-	reader_release(&in);
-	return r;
+static int64_t on_deadline(const void *ctx)
+{
+	return sink_deadline(ctx);
+}
+
+static int on_tick(void *ctx)
+{
+	return sink_tick(ctx);
+}
+
+static int on_end(void *ctx, bool stopped)
+{
+	return sink_end(ctx, stopped);
+}
+
+static void on_abort(void *ctx)
+{
+	sink_abort(ctx);
 }
 
 static void summary(const struct sink *s, const struct progress *p)
@@ -216,7 +201,7 @@ static int run(void)
 	s = sink_open(&o.sink, &acks);
 	if (!s)
 		return (int)report();
-	if (pump(s, &p) < 0)
+	if (pump_run(&(struct pump){ s, on_line, on_deadline, on_tick, on_end, on_abort }, &p) < 0)
 		code = acks.broken && fail_code() == EXIT_IO ? EXIT_IO : (int)report();
 	else if (sink_counts(s).rejected > 0)
 		code = EXIT_REJECTED;

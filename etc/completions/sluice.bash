@@ -89,6 +89,22 @@ _sluice()
 			;;
 		esac
 		;;
+	mysql-upsert)
+		options='--defaults-file -h --host -P --port -S --socket -u --user -D --database
+			--timeout -T --table -k --key -M --mapping -r --keep-rejects -i --interval
+			--rows --buffer --no-reduce --partial -N --name -a --ack -Q --positions -n
+			--dry-run --rejects --replay --force --any-unique --allow-gap --recreated -q
+			--quiet -v --verbose -? --help -V --version'
+		case $prev in
+		--defaults-file | -S | --socket | -M | --mapping)
+			offer=(-f) value=1
+			;;
+		-h | --host | -P | --port | -u | --user | -D | --database | --timeout | -T \
+			| --table | -k | --key | -i | --interval | --rows | --buffer | -N | --name)
+			return
+			;;
+		esac
+		;;
 	partition)
 		options='-l --layout -t --time -f --format -Z --zone -q --quiet -v --verbose -h --help -V
 			--version'
@@ -120,4 +136,4 @@ _sluice()
 	[[ ${#offer[@]} == 0 ]] || mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$cur")
 }
 
-complete -o filenames -F _sluice jsonl-sink kmock kread kwrite lakecat partition txgen
+complete -o filenames -F _sluice jsonl-sink kmock kread kwrite lakecat mysql-upsert partition txgen

@@ -10,8 +10,8 @@
 
 #define WORDS 40
 
-static const struct table *const tables[] = { &jsonl_sink_table, &kmock_table, &kread_table,
-	&kwrite_table, &lakecat_table, &partition_table, &txgen_table };
+static const struct tool_table *const tables[] = { &jsonl_sink_table, &kmock_table, &kread_table,
+	&kwrite_table, &lakecat_table, &mysql_upsert_table, &partition_table, &txgen_table };
 
 /* ---- the tool's own variables ---- */
 
@@ -115,7 +115,7 @@ static bool among(char *const *argv, int argc, const char *p)
 	return false;
 }
 
-static void check(const struct table *table, int argc, char **argv)
+static void check(const struct tool_table *table, int argc, char **argv)
 {
 	const struct opt_tool *tool = table->tool;
 	union value before[64] = { 0 };
@@ -164,7 +164,7 @@ static void check_numbers(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct take t = { data, n };
-	const struct table *table = tables[take_byte(&t) % OPT_COUNT(tables)];
+	const struct tool_table *table = tables[take_byte(&t) % OPT_COUNT(tables)];
 	char *argv[WORDS + 2] = { NULL }, *word[WORDS + 2] = { NULL };
 	int argc = 0;
 

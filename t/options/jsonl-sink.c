@@ -8,4 +8,4 @@ static void reset(void)
 	memset(&o, 0, sizeof(o));
 }
 
-const struct table jsonl_sink_table = { &tool, reset };
+const struct tool_table jsonl_sink_table = { &tool, reset };

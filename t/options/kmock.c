@@ -9,4 +9,4 @@ static void reset(void)
 	topics = NULL;
 }
 
-const struct table kmock_table = { &tool, reset };
+const struct tool_table kmock_table = { &tool, reset };

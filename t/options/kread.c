@@ -9,4 +9,4 @@ static void reset(void)
 	kafka_config_release(&config);
 }
 
-const struct table kread_table = { &tool, reset };
+const struct tool_table kread_table = { &tool, reset };

@@ -9,4 +9,4 @@ static void reset(void)
 	codec = NULL;
 }
 
-const struct table kwrite_table = { &tool, reset };
+const struct tool_table kwrite_table = { &tool, reset };

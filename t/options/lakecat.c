@@ -9,4 +9,4 @@ static void reset(void)
 	memset(&options, 0, sizeof(options));
 }
 
-const struct table lakecat_table = { &tool, reset };
+const struct tool_table lakecat_table = { &tool, reset };

@@ -8,4 +8,4 @@ static void reset(void)
 	clock_zone("UTC");
 }
 
-const struct table partition_table = { &tool, reset };
+const struct tool_table partition_table = { &tool, reset };

@@ -8,4 +8,4 @@ static void reset(void)
 	seed = 1;
 }
 
-const struct table txgen_table = { &tool, reset };
+const struct tool_table txgen_table = { &tool, reset };
