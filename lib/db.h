@@ -43,14 +43,15 @@ void db_thread_begin(void);
 void db_thread_end(void);
 
 /*
- * Connects and prepares the session. NULL with fail(): EXIT_PERM wrong password or no right to the database,
- * EXIT_CONFIG no such database or a bad option file, EXIT_UNAVAILABLE no server, TLS that cannot be had. The
- * message names host and port or socket, and user; never the password.
+ * Connects and prepares the session. NULL with fail(): EXIT_PERM wrong password, no right to the database, or a
+ * certificate that is not trusted; EXIT_CONFIG no such database or a bad option file; EXIT_UNAVAILABLE no server, one
+ * that accepts and does not answer in timeout_ms, or one without TLS when a CA was given. The message names host and
+ * port or socket, and user; never the password. *c is copied.
  */
 struct db *db_open(const struct db_config *c);
 void db_close(struct db *db);
 
-/* Connects again after DB_LOST, trying for timeout_ms. 0 or -1 with fail(). */
+/* Connects again after DB_LOST, trying for timeout_ms or until sig_stop(). 0 or -1 with fail(); may be repeated. */
 int db_reconnect(struct db *db);
 
 bool db_mariadb(const struct db *db);

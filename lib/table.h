@@ -53,7 +53,7 @@ struct column {
 	bool auto_increment;
 	int64_t min;           /* COL_INT */
 	uint64_t max;          /* COL_INT, COL_BIT */
-	int precision, scale;  /* digits */
+	int precision, scale;  /* digits; scale -1: none said (FLOAT, DOUBLE) */
 	int64_t chars, octets; /* -1: no limit of the kind */
 	char **value;          /* ENUM, SET: their names */
 	size_t values;
@@ -67,7 +67,7 @@ struct table {
 	unsigned columns;
 	struct column **key; /* the primary key, in its order */
 	unsigned keys;
-	bool cascades; /* a table (this one too) refers to it with ON DELETE CASCADE, SET NULL or SET DEFAULT */
+	bool cascades; /* as far as the user may see: a table (this one too) refers to it with ON DELETE CASCADE, SET NULL or SET DEFAULT */
 	bool refers_to_itself;
 	bool other_unique; /* it has another unique key */
 	char **parent;     /* tables of this database that it refers to */
