@@ -486,7 +486,8 @@ void db_quote_text(struct buf *to, const char *p, size_t n)
 		buf_add_char(to, e);
 		done = i + 1;
 	}
-	buf_add(to, p + done, n - done);
+	if (done < n) /* p may be NULL when n is 0 */
+		buf_add(to, p + done, n - done);
 	buf_add_char(to, '\'');
 }
 
