@@ -469,7 +469,7 @@ static int add_member(const struct column *c, struct span s, uint64_t *set)
 {
 	size_t i = find_name(c, s);
 
-	if (i == c->values || i > 63)
+	if (s.n == 0 || i == c->values || i > 63) /* '' is the empty set, even where it is a name */
 		return -1;
 	*set |= UINT64_C(1) << i;
 	return 0;

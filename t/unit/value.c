@@ -570,6 +570,7 @@ static void a_set_is_given_by_its_names(void **state)
 	rejects(c, "\",\"", "has what is no value of the SET");
 	rejects(c, "\"red, green\"", "has what is no value of the SET");
 	rejects(c, "[\"red,green\"]", "has what is no value of the SET");
+	rejects(named(COL_SET, colours, 5), "[\"\"]", "has what is no value of the SET");
 	rejects(c, "[\"red\", 1]", "has what is no value of the SET");
 	rejects(c, "3", "has what is no value of the SET");
 	rejects(c, "{\"red\":true}", "has what is no value of the SET");
