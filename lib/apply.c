@@ -162,7 +162,6 @@ static enum db_result reject(struct apply *a, struct task *t, size_t i)
 		    r->place->partition, r->offset);
 	buf_addf(&text, "%s%s%s: %s", why.table, why.column ? "." : "",
 	    why.column ? why.column : "", why.why);
-	free(t->reason);
 	t->reason = xstrdup(buf_cstr(&text));
 	buf_release(&text);
 	t->limit = i;
@@ -199,7 +198,7 @@ static enum db_result apply_carefully(struct apply *a, struct task *t)
 
 	for (size_t from = 0; from < n && r == DB_OK; from += GROUP)
 		r = apply_group(a, t, from, n - from < GROUP ? n : from + GROUP);
-	return r == DB_REJECT ? DB_OK : r;
+	return r == DB_REJECT && t->reason ? DB_OK : r; /* else sluice_rejects itself will not have it */
 }
 
 /* ---- the transaction ---- */
@@ -275,11 +274,20 @@ static enum db_result settle(struct apply *a, struct task *t, bool *done)
 	return DB_OK;
 }
 
+static void forget_rejects(struct task *t)
+{
+	free(t->reason);
+	free(t->rejected);
+	t->reason = NULL;
+	t->rejected = NULL;
+}
+
 static enum db_result apply_rows(struct apply *a, struct task *t)
 {
 	enum db_result r;
 
 	memset(&a->sent, 0, sizeof(a->sent));
+	forget_rejects(t);
 	t->limit = window_records(t->w);
 	r = t->careful ? apply_carefully(a, t) : (enum db_result)window_runs(t->w, send_run, a);
 	if (r == DB_OK)
@@ -396,7 +404,6 @@ int apply_window(struct apply *a, struct window *w, size_t *applied)
 			r = fail(EXIT_DATA, "%s", t.reason);
 	}
 	free(t.sent);
-	free(t.reason);
-	free(t.rejected);
+	forget_rejects(&t);
 	return r;
 }

@@ -333,8 +333,9 @@ static int scan_key(struct rows *r)
 	struct span object = v.raw;
 	struct json j;
 
-	if (v.type == JSON_STRING) {
-		object = json_text(&v, &r->key_text);
+	/* Bytes too: text with many quotes is shorter as base64. */
+	if (v.type == JSON_STRING || v.type == JSON_NONE) {
+		object = v.type == JSON_NONE ? r->key.bytes : json_text(&v, &r->key_text);
 		json_init(&j, object.p, object.n);
 		if (json_peek(&j) == JSON_OBJECT && json_valid(object.p, object.n, NULL))
 			v.type = JSON_OBJECT;

@@ -185,7 +185,7 @@ static void a_record_is_the_full_row(void **state)
 	assert_values("{\"user_id\":\"u\"}", "'u',NULL,NULL,NULL,DEFAULT,NULL");
 	assert_int_equal(row[0].columns->count, 6);
 	assert_int_equal(row[0].columns->at[5], 5);
-	assert_null(row[0].ends);
+	assert_int_equal(row[0].ends[1], strlen("'u',NULL"));
 	assert_values("{\"user_id\":\"u\",\"added_at\":\"2026-11-21\"}",
 	    "'u',NULL,NULL,NULL,DEFAULT,NULL,'2026-11-21 00:00:00'");
 	assert_int_equal(row[0].columns->count, 7);
@@ -319,6 +319,9 @@ static void several_key_columns_take_the_members_of_the_key(void **state)
 	assert_values(KEYED("{\"a\":\"k\",\"b\":1}", "{\"v\":\"x\"}"), "1,'k','x'");
 	assert_values(KEYED("\"{\\\"a\\\":\\\"k\\\\u0021\\\", \\\"b\\\":1}\"", "{\"v\":\"x\"}"),
 	    "1,'k!','x'");
+	/* kread writes text with many quotes as base64, which is shorter. */
+	assert_values(RECORD("\"key_enc\":\"base64\",\"key\":\"eyJhIjoieCIsImIiOjF9\",\"payload\":{\"v\":\"x\"}"),
+	    "1,'x','x'");
 	assert_values(KEYED("{\"B\":1,\"A\":\"no\",\"a\":\"k\"}", "{\"v\":\"x\"}"), "1,'k','x'");
 	assert_reject(KEYED("{\"a\":\"k\"}", "{\"b\":1,\"v\":\"x\"}"), "pairs", "b", "NOT NULL");
 	assert_reject(KEYED("\"a,b\"", "{\"v\":\"x\"}"), NULL, NULL, "the key is not a JSON object");
