@@ -86,8 +86,8 @@ int db_must(struct db *db, enum db_result r, const char *doing)
 	switch (r) {
 	case DB_OK:
 		return 0;
-	case DB_FAIL:
-		return fail_context("%s", doing);
+	case DB_FAIL: /* without a number: what row() said */
+		return db->err ? fail_context("%s", doing) : -1;
 	case DB_LOST:
 		return fail(EXIT_UNAVAILABLE, "%s: %s: %s (error %u)", doing, db->place,
 		    db_error(db), db->err);

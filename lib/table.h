@@ -67,7 +67,8 @@ struct table {
 	unsigned columns;
 	struct column **key; /* the primary key, in its order */
 	unsigned keys;
-	bool cascades; /* as far as the user may see: a table (this one too) refers to it with ON DELETE CASCADE, SET NULL or SET DEFAULT */
+	/* A table (this one too) refers to it with ON DELETE CASCADE, SET NULL or SET DEFAULT, as far as the user may see. */
+	bool cascades;
 	bool refers_to_itself;
 	bool other_unique; /* it has another unique key */
 	char **parent;     /* tables of this database that it refers to */

@@ -3,7 +3,10 @@
  *	about              server, version, longest statement, database
  *	run SQL            "ok N", or "lost|retry|reject|fail NUMBER MESSAGE (CODE)"
  *	select SQL         its rows, tab-separated, NULL as \N; then as run. stop SQL: ends after the first row
+ *	must SQL           ends the program when it does not succeed
  *	long N             a statement of N bytes
+ *	quote              whether text and bytes come back as they were
+ *	big N              a result of N MB in rows of one; by how many MB the process grew
  *	reconnect
  *	wait               for a line on stdin
  *	table NAME         what table_load says of it; any NAME: with any_unique
@@ -15,6 +18,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static struct db_config config = { .timeout_ms = 30000 };
 static const struct opt options[] = { DB_OPTIONS(config) };
@@ -141,6 +145,68 @@ static void run_long(struct db *db, size_t n)
 	print_result(db, r, matched);
 }
 
+static struct buf sent;
+
+static int compare(void *ctx, const struct span *v, size_t columns)
+{
+	printf("%s\n", v[0].p && span_eq(v[0], buf_span(&sent)) ? "same" : "differs");
+	return 0;
+}
+
+/* All ASCII characters, with what GBK and Latin-1 would take for others; then all bytes. */
+static void run_quote(struct db *db)
+{
+	struct buf sql = BUF_INIT;
+
+	for (int c = 0; c < 128; c++) {
+		buf_add_str(&sent, "\xc3\xa9\xe5\xbc\xa7\xf0\x9f\x98\x80");
+		buf_add_char(&sent, (char)c);
+	}
+	buf_add_str(&sql, "SELECT ");
+	db_quote_text(&sql, sent.data, sent.len);
+	print_result(db, db_select(db, sql.data, sql.len, compare, NULL), 0);
+	buf_clear(&sql);
+	buf_clear(&sent);
+	for (int c = 0; c < 256; c++)
+		buf_add_char(&sent, (char)c);
+	buf_add_str(&sql, "SELECT ");
+	db_quote_bytes(&sql, sent.data, sent.len);
+	print_result(db, db_select(db, sql.data, sql.len, compare, NULL), 0);
+	buf_release(&sql);
+	buf_release(&sent);
+}
+
+static int count(void *ctx, const struct span *v, size_t columns)
+{
+	*(uint64_t *)ctx += v[0].n;
+	return 0;
+}
+
+static long peak_kb(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_maxrss;
+}
+
+static void run_big(struct db *db, const char *n)
+{
+	long before = peak_kb();
+	struct buf sql = BUF_INIT;
+	enum db_result r;
+	uint64_t bytes = 0;
+
+	buf_addf(&sql,
+	    "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < %s) "
+	    "SELECT REPEAT('x', 1000000) FROM r",
+	    n);
+	r = db_select(db, sql.data, sql.len, count, &bytes);
+	print_result(db, r, bytes);
+	printf("grew by %ld MB\n", (peak_kb() - before) / 1024);
+	buf_release(&sql);
+}
+
 /* Returns how many arguments it took, or -1 after fail(). */
 static int command(struct db *db, char **arg)
 {
@@ -163,6 +229,10 @@ static int command(struct db *db, char **arg)
 	}
 	if (strcmp(what, "wait") == 0)
 		return getchar() == EOF ? fail(EXIT_DATA, "no line") : 1;
+	if (strcmp(what, "quote") == 0) {
+		run_quote(db);
+		return 1;
+	}
 	if (strcmp(what, "run") == 0) {
 		r = db_run(db, with, strlen(with), &matched);
 		print_result(db, r, matched);
@@ -176,6 +246,8 @@ static int command(struct db *db, char **arg)
 		if (opt_int(with, 20, INT64_C(1) << 32, &n) < 0)
 			return -1;
 		run_long(db, (size_t)n);
+	} else if (strcmp(what, "big") == 0) {
+		run_big(db, with);
 	} else if (strcmp(what, "table") == 0 || strcmp(what, "any") == 0) {
 		print_table(db, with, strcmp(what, "any") == 0);
 	} else if (strcmp(what, "order") == 0) {

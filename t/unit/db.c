@@ -147,6 +147,7 @@ static void lost_and_retry(void **state)
 static void unknown_numbers_go_by_their_sqlstate(void **state)
 {
 	static const struct expected cases[] = {
+		{ 31000, "21S01", NULL, DB_FAIL, EXIT_CONFIG },
 		{ 31000, "22003", NULL, DB_REJECT, 0 },
 		{ 31000, "23000", NULL, DB_REJECT, 0 },
 		{ 31000, "45000", NULL, DB_REJECT, 0 },
