@@ -69,6 +69,7 @@ sub start
 	$db->{client} = { socket => "$dir/socket", port => Sluice::free_port(), user => 'sluice', password => $PASSWORD };
 	Sluice::spew("$dir/init.sql", "CREATE USER IF NOT EXISTS 'sluice'\@'%' IDENTIFIED BY '$PASSWORD';\n",
 	    "GRANT ALL ON *.* TO 'sluice'\@'%' WITH GRANT OPTION;\n");
+	mkdir "$dir/tmp";
 	my $copy = Sluice::run('cp', '-a', '--sparse=always', "$db->{base}/data", "$dir/data");
 	die "$flavour: $copy->{err}\n" if $copy->{exit};
 	push @started, $db;
@@ -98,7 +99,8 @@ sub command
 {
 	my ($db) = @_;
 	my ($dir, $client) = @$db{qw(dir client)};
-	return ($db->program, '--user=' . getpwuid($>), "--datadir=$dir/data", "--socket=$client->{socket}",
+	# In a shared tmpdir a server that starts removes the temporary tables of the others: MariaDB then crashes.
+	return ($db->program, '--user=' . getpwuid($>), "--datadir=$dir/data", "--tmpdir=$dir/tmp", "--socket=$client->{socket}",
 		"--port=$client->{port}", '--bind-address=127.0.0.1', '--skip-name-resolve', "--init-file=$dir/init.sql",
 		'--innodb-buffer-pool-size=64M', '--performance-schema=OFF',
 		$db->{tls} ? ("--ssl-ca=$db->{keys}/ca.pem", "--ssl-cert=$db->{keys}/ca-server.pem",
