@@ -6,10 +6,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Sluice;
+use Sluice::Db;
 use Sluice::Man;
 use Test::More;
 
-my @here = qw(jsonl-sink kread lakecat sluice-stream.5 sluice-lake.5 sluice.7);
+my @here = qw(jsonl-sink kread lakecat mysql-upsert sluice-stream.5 sluice-lake.5 sluice.7);
 
 # The others are run, and looked at, where their tools are tested.
 my %run = map { $_ => 1 } @here, map { slurp($_) =~ /\bexamples\('([\w.-]+)'\)/g } glob "$SRC/t/*.t";
@@ -20,12 +21,14 @@ my %topic = (TX => topic('TX', partitions => 2), USER_TOTALS => topic('USER_TOTA
 my $topics = join '|', sort { length $b <=> length $a } keys %topic;
 
 # The examples of a page are one session in one directory.
+my $dw;
 sub shell
 {
 	my ($dir, $script, @before) = @_;
 	$script =~ s/(?<!\w)($topics)\b(?!\/)/$topic{$1}/g;
 	$script =~ s/'\^T'/'^$topic{TX}\$'/;
 	$script =~ s{/usr/local/share/sluice}{$SRC/etc};
+	$script =~ s/-D dw\b/-D $dw/g if $dw;
 	return run(@before, 'bash', '-e', '-o', 'pipefail', '-c', $script, { cwd => $dir, timeout => 120 });
 }
 
@@ -34,10 +37,19 @@ is shell($top, 'txgen -R -t TX -p 2 -c 3000 transactions | kwrite -q -t TX')->{e
 is shell($top, 'txgen -t USER_TOTALS -c 500 user-totals | kwrite -q -t USER_TOTALS')->{exit}, 0, 'and totals';
 is shell($top, 'txgen -t TOTALS_5M -c 500 windows | kwrite -q -t TOTALS_5M')->{exit}, 0, 'also by window';
 
+# ~/.my.cnf leads to a warehouse; a page sees the etc/ of the sources.
+my ($db) = Sluice::Db::servers();
+$dw = $db->database('dw');
+spew("$ENV{HOME}/.my.cnf", slurp($db->defaults));
+is run('mariadb', $dw, { stdin => slurp("$SRC/sql/schema.sql") })->{exit}, 0, 'there is a warehouse';
+$db->sql('CREATE TABLE user_totals (user_id VARCHAR(64) COLLATE utf8mb4_bin PRIMARY KEY, total_amount DECIMAL(18,2), '
+    . 'transaction_count INT, last_transaction DATETIME(3)) DEFAULT CHARSET utf8mb4');
+
 my (%dir, %result);
 for my $page (@here) {
 	my $dir = $dir{$page} = "$top/$page";
 	mkdir $dir or die;
+	symlink "$SRC/etc", "$dir/etc" or die;
 	my $r = shell($dir, 'kread -q -t TX -e --from data_lake/ | partition -q | jsonl-sink -q data_lake/');
 	is $r->{exit}, 0, "a lake for $page" or diag $r->{err};
 	my @examples = examples($page);
@@ -55,6 +67,13 @@ for my $page (@here) {
 # ---- and do what is said of them ----
 
 sub lines { my ($page, $n) = @_; return scalar split /\n/, $result{$page}[$n]{out} }
+
+sub last_states
+{
+	my %state;
+	$state{ $_->{key} } = $_->{payload} for @_;
+	return { map { $_ => $state{$_} } grep { $state{$_} } keys %state };
+}
 
 sub lakecat { my ($page, @args) = @_; return scalar split /\n/, run('lakecat', '-q', @args, { cwd => $dir{$page} })->{out} }
 
@@ -82,6 +101,12 @@ is lakecat('sluice-stream.5', 'from_kcat'), 3000, 'what kcat reads is stored';
 
 is_deeply [ map { $_->[2] } json_lines($result{'sluice-lake.5'}[0]{out}) ], [3000], 'the journal tells how much each commit has';
 cmp_ok lines('sluice-lake.5', 2), '>', 0, 'there are files of that day';
+
+my $totals = last_states(json_lines(run('kread', '-q', '-e', '-t', $topic{USER_TOTALS})->{out}));
+is $db->value('SELECT COUNT(*) FROM user_totals'), scalar keys %$totals, 'user_totals is what the topic says';
+is scalar(() = $result{'mysql-upsert'}[1]{out} =~ /^INSERT INTO `user_totals` /mg), 1, '-n shows a statement';
+is $db->value('SELECT COUNT(*) FROM fact_transactions'), 3000, 'transactions are in the warehouse';
+is $db->value("SELECT SUM(next_offset) FROM sluice_positions WHERE name = 'from_lake'"), 3000, 'and came from the lake too';
 
 is lakecat('sluice.7', 'large'), $large, 'large amounts';
 is lakecat('sluice.7', 'by_city'), 3000, 'by city: all of them';

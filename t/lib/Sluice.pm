@@ -62,7 +62,7 @@ our $SRC = dirname(dirname($LIB));
 our $BUILD = $ENV{SLUICE_BUILD} // "$SRC/build";
 $BUILD = "$SRC/$BUILD" unless $BUILD =~ m{^/};
 
-my $home = File::Temp->newdir('sluice-home-XXXXXX', TMPDIR => 1);
+our $home = File::Temp->newdir('sluice-home-XXXXXX', TMPDIR => 1);
 my $owner = $$;
 my @servers;
 
