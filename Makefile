@@ -7,7 +7,7 @@
 #	make bench [LONG=1] [BENCH="kread idle ..."]         speed and memory, held against the targets
 #	make threads, make valgrind [SKIP="clock lake"]      unit tests by the thread sanitizer, by memcheck
 #	make coverage                                        all tests; which lines they did not run, and whether t/lib/uncovered says why
-#	make demo [BROKER=host:9092]                         the whole pipeline in a minute
+#	make demo [BROKER=host:9092] [MYSQL=~/.my.cnf]       the whole way in a minute, with servers of its own or yours
 #	make V=1                                             shows the commands
 include config.mk
 
@@ -161,7 +161,7 @@ bench: deps-test
 
 demo: deps-demo
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
-	$(Q)SLUICE_BUILD=$(BUILD) t/demo $(BROKER)
+	$(Q)SLUICE_BUILD=$(BUILD) MYSQL=$(MYSQL) t/demo $(BROKER)
 
 # Seconds for each fuzzer (T=json: for that one only); what it finds stays in build/fuzz/t/fuzz, seeds are t/fuzz/NAME/.
 TIME = 60

@@ -27,7 +27,8 @@ sub shell
 	my ($dir, $script, @before) = @_;
 	$script =~ s/(?<!\w)($topics)\b(?!\/)/$topic{$1}/g;
 	$script =~ s/'\^T'/'^$topic{TX}\$'/;
-	$script =~ s{/usr/local/share/sluice}{$SRC/etc};
+	$script =~ s{/usr/local/share/sluice/(?=sql/)}{$SRC/}g;
+	$script =~ s{/usr/local/share/sluice}{$SRC/etc}g;
 	$script =~ s/-D dw\b/-D $dw/g if $dw;
 	return run(@before, 'bash', '-e', '-o', 'pipefail', '-c', $script, { cwd => $dir, timeout => 120 });
 }
@@ -112,6 +113,8 @@ is lakecat('sluice.7', 'large'), $large, 'large amounts';
 is lakecat('sluice.7', 'by_city'), 3000, 'by city: all of them';
 
 # ---- sluice.jq ----
+
+like $result{'sluice.7'}[-1]{out}, qr/^user_id.*\n(?:U\d+.*\n){10}/m, 'the warehouse says who has spent most';
 
 subtest 'sluice.jq keeps marks' => sub {
 	my $mark = '{"mark":{"kind":"position","topic":"T","partition":0,"offset":9}}';

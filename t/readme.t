@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Sluice;
+use Sluice::Db;
 use Test::More;
 
 my ($recipes) = slurp("$SRC/README") =~ /^Recipes\n-+\n(.*)\z/ms or BAIL_OUT('no recipes in README');
@@ -15,19 +16,30 @@ my @scripts = grep { !/^\[|^[a-z.]+=/ } @blocks;
 my ($unit) = grep { /^ExecStart=/m } @blocks;
 ok @scripts >= 8, 'README has recipes: ' . @scripts;
 
-my %topic = (TX => topic('TX', partitions => 4), USER_TOTALS => topic('USER_TOTALS', partitions => 2));
+my %topic = map { $_ => topic($_, partitions => 4) } qw(TX USER_TOTALS WINDOWS REFERENCE);
+my $names = join '|', sort keys %topic;
 my $dir = tempdir();
+symlink "$SRC/$_", "$dir/$_" for qw(etc sql);
 
-# The topics of README by the names that they have in this run.
+# What README calls ~/.my.cnf; any server will do, for t/sql.t tries both.
+my ($db) = Sluice::Db::servers();
+symlink $db->defaults, "$ENV{HOME}/.my.cnf" or BAIL_OUT("no ~/.my.cnf: $!");
+my $database = "dw_readme_$$";
+END { local $?; eval { $db->sql("DROP DATABASE $database") } if $db }
+
+# The topics and the database of README by the names that they have in this run.
 sub shell
 {
 	my ($script) = @_;
-	$script =~ s/\b(TX|USER_TOTALS)\b/$topic{$1}/g;
+	$script =~ s/\b($names)\b/$topic{$1}/g;
+	$script =~ s/(DATABASE|-D) dw\b/$1 $database/g;
 	return run('bash', '-e', '-o', 'pipefail', '-c', $script, { cwd => $dir });
 }
 
 is shell('txgen -R -t TX -p 4 -c 2000 transactions | kwrite -t TX')->{exit}, 0, 'there are transactions';
-is shell('txgen -t USER_TOTALS -p 2 -c 500 user-totals | kwrite -t USER_TOTALS')->{exit}, 0, 'and totals';
+is shell('txgen -t USER_TOTALS -p 4 -c 500 user-totals | kwrite -t USER_TOTALS')->{exit}, 0, 'and totals';
+is shell('txgen -c 500 windows | kwrite -t WINDOWS')->{exit}, 0, 'and windows';
+is shell('txgen -R reference | kwrite -t REFERENCE')->{exit}, 0, 'and static data';
 kt(create => topic => "$topic{TX}-$_", partitions => 4) for 'copy', 'again';
 
 for my $script (@scripts) {
@@ -53,6 +65,16 @@ is_deeply [ map { [ @$_{qw(partition offset key value ts)} ] } rows_of("$topic{T
 is scalar(rows_of("$topic{TX}-again")), 2000, 'the lake was replayed';
 is shell('jsonl-sink --check copy_of_lake/')->{exit}, 0, 'the copied lake is sound';
 is lines('lakecat copy_of_lake/'), lines('lakecat -N append data_lake/'), 'and holds as much';
+
+sub value { return $db->value("SELECT $_[0]" =~ s/(FROM|JOIN) /$1 $database./gr) }
+
+is value('COUNT(*) FROM fact_transactions'), 2000, 'each transaction is in the warehouse once';
+my $keys = lines(q{kread -q -t USER_TOTALS -e | jq -s 'group_by(.key)[] | last | select(.payload) | .key'});
+is value('COUNT(*) FROM fact_user_totals'), $keys, 'totals by the mapping: one for each key that was not deleted';
+is value('COUNT(*) FROM user_totals'), $keys, '... and the same without it';
+is value('COUNT(*) FROM dim_payment_methods WHERE label IS NOT NULL'), 6, 'the ways to pay have labels';
+cmp_ok value('COUNT(*) FROM fact_windows'), '>', 100, 'there are windows';
+is value("SUM(next_offset) FROM sluice_positions WHERE name = 'from-lake'"), 2000, 'the lake has been replayed';
 
 my $first = shell('kread -t TX -e --from new/ | partition | tee stream | jsonl-sink new/');
 is $first->{exit}, 0, 'the line with --from also begins a lake';

@@ -247,10 +247,143 @@ sub check_indexes
 	}
 }
 
+# ---- txgen's data, each kind by its mapping ----
+
+my $dir = tempdir();
+my @KINDS = qw(transactions sales reference blacklist user-totals type-totals windows);
+
+sub made
+{
+	my ($file, $command) = @_;
+	my $r = pipeline("$command >$dir/$file", env => { SLUICE_BROKERS => undef });
+	die "$command: $r->{err}" if $r->{exit};
+}
+
+# The keys of windows are bytes; kread takes them apart.
+sub make_streams
+{
+	made($_, "txgen -c 3000 -p 3 --users 500 --marks -R $_") for grep { $_ ne 'windows' } @KINDS;
+	made('windows', q(kmock -q -x 'txgen -c 3000 windows | kwrite -q -t windows &&
+	    kread -q -t windows -s key=text --window time:5m -e --marks'));
+	made('payment-methods', qq(jq -c 'select(.mark or .payload.class == "payment_method")' $dir/reference));
+}
+
+my $JQ = <<'END';
+def time: (. / 1000 | floor | strftime("%Y-%m-%d %H:%M:%S")) + "." + ("00" + (. % 1000 | tostring))[-3:];
+def iso: sub("T"; " ") | sub("Z"; "");
+def cents: . * 100 | round;
+def line: map(. // "NULL" | tostring) | join(" ");
+def last_of(key): [.[] | select(.mark | not)] | group_by(key)[] | last;
+def state: last_of([.key, .window]) | select(.payload);
+def snapshot: (.ts | time), (.ts | time)[:10], .offset;
+def totals: (.payload.total_amount | cents), .payload.transaction_count;
+END
+
+# Table: columns as text and exact numbers; from which streams jq makes the same lines, and how.
+my @EXPECTED = (
+	[ fact_transactions => 'transaction_id, user_id, CAST(amount * 100 AS SIGNED), currency, type, payment_method,
+	    product, quantity, city, country, happened_at, sent_at, status', [ 'transactions' ],
+	    '.[] | select(.payload) | .ts as $ts | .payload | [.transaction_id, .user_id, (.amount | cents), .currency, .type,
+	    .payment_method, .product, .quantity, .city, .country, (.timestamp | iso), ($ts | time), .status]' ],
+	[ dim_users => 'user_id, city, country, last_seen', [ 'transactions', 'blacklist', 'user-totals' ],
+	    '[.[] | select(.payload)] | group_by(.key)[] | [.[] | select(.payload.city)][-1] as $paid |
+	    [.[0].key, $paid.payload.city, $paid.payload.country, ($paid.ts | if . then time else null end)]' ],
+	[ dim_payment_methods => 'payment_method, label', [ 'reference' ],
+	    '.[] | .payload | select(.class == "payment_method") | [.code, .label]' ],
+	[ fact_sales => 'sale_id, product, quantity, CAST(unit_price * 100 AS SIGNED), CAST(amount * 100 AS SIGNED), city, sold_at',
+	    [ 'sales' ], '.[] | select(.payload) | .payload | [.id_vente, .produit, .quantite, (.prix_unitaire | cents),
+	    (.prix_unitaire | cents) * .quantite, .ville, .date_vente + ".000"]' ],
+	[ reference_data => 'reference_key, class, code, label, country, currency, category, CAST(price * 100 AS SIGNED)',
+	    [ 'reference' ], '.[] | select(.payload) | .key as $key | .payload |
+	    [$key, .class, .code, .label, .country, .currency, .category, (.price | if . then cents else null end)]' ],
+	[ fact_user_totals => 'user_id, CAST(total_amount * 100 AS SIGNED), transaction_count, last_transaction, changed_at,
+	    snapshot_date, version', [ 'user-totals' ], 'state | [.key, totals, (.payload.last_transaction | iso), snapshot]' ],
+	[ fact_type_totals => 'type, CAST(total_amount * 100 AS SIGNED), transaction_count, last_transaction, changed_at,
+	    snapshot_date, version', [ 'type-totals' ], 'state | [.key, totals, (.payload.last_transaction | iso), snapshot]' ],
+	[ fact_windows => 'type, window_start, window_end, CAST(total_amount * 100 AS SIGNED), transaction_count, changed_at,
+	    snapshot_date, version', [ 'windows' ],
+	    'state | [.key, (.window.start | time), (.payload.window_end | iso), totals, snapshot]' ],
+	[ blacklisted_users => 'user_id, reason, label, severity, blacklisted_at, changed_at, snapshot_date, version',
+	    [ 'blacklist' ], 'state | .payload as $p |
+	    [.key, $p.reason, $p.label, $p.severity, ($p.blacklisted_at | iso), snapshot]' ],
+);
+
+sub sorted { return join '', sort map { "$_\n" } split /\n/, $_[0] }
+
+my %expected;
+
+sub expect_tables
+{
+	for (@EXPECTED) {
+		my ($table, undef, $streams, $filter) = @$_;
+		my $r = run('jq', '-rs', "$JQ $filter | line", @$streams, { cwd => $dir });
+		die "jq: $r->{err}" if $r->{exit};
+		$expected{$table} = sorted($r->{out});
+		cmp_ok $expected{$table} =~ tr/\n//, '>', 3, "$table: jq finds rows";
+	}
+}
+
+sub upsert
+{
+	my ($db, $kind) = @_;
+	return spawn('bash', '-c', "exec mysql-upsert @{[ $db->args ]} -M $mapping{$kind} <$dir/$kind");
+}
+
+sub compare_tables
+{
+	my ($db) = @_;
+	is sorted(table($db, "SELECT $_->[1] FROM $_->[0]")), $expected{ $_->[0] }, $_->[0] for @EXPECTED;
+}
+
+sub check_mappings
+{
+	my ($db, @kinds) = @_;
+	warehouse($db);
+	for my $kind (@kinds) {
+		my $r = finish(upsert($db, $kind));
+		is $r->{exit}, 0, $kind or diag $r->{err};
+	}
+	compare_tables($db);
+}
+
+# As by timers of their own. Users come from three sides, so writers wait for each other's rows.
+sub check_all_at_once
+{
+	my ($db) = @_;
+	warehouse($db);
+	my %running = map { $_ => upsert($db, $_) } keys %mapping;
+	for my $kind (sort keys %running) {
+		my $r = finish($running{$kind});
+		is $r->{exit}, 0, $kind or diag $r->{err};
+	}
+	compare_tables($db);
+	my $before = rows_in($db);
+	is finish(upsert($db, 'transactions'))->{exit}, 0, 'once more';
+	is rows_in($db), $before, '... changes nothing';
+}
+
+sub check_lake
+{
+	my ($db) = @_;
+	my $lake = "$dir/lake-" . $db->flavour;
+	my ($table, $columns) = @{ $EXPECTED[0] };
+
+	warehouse($db);
+	my $r = pipeline("partition <$dir/transactions | jsonl-sink $lake && lakecat -t transactions $lake |
+	    mysql-upsert @{[ $db->args ]} -M $mapping{transactions}");
+	is $r->{exit}, 0, 'by way of the lake' or diag $r->{err};
+	is sorted(table($db, "SELECT $columns FROM $table")), $expected{$table}, $table;
+}
+
 # ---- all of it ----
 
 like $query{$_}, qr/\A-- [^\n]*\?\n/, "$_ begins with its question" for sort keys %query;
 is_deeply [ sort keys %answer ], [ sort keys %query ], 'each question has an answer here';
+my @order = qw(transactions user-totals blacklist windows type-totals sales payment-methods reference);
+is_deeply [ sort keys %mapping ], [ sort @order ], 'each mapping is tried';
+is_deeply [ grep { !$mapping{$_} } @KINDS ], [], 'each kind of txgen has a mapping';
+make_streams();
+expect_tables();
 is scalar(grep { /^-- Index: / } map { split /\n/ } values %query), 6, 'six say which index they use';
 
 for my $db (Sluice::Db::servers()) {
@@ -258,6 +391,10 @@ for my $db (Sluice::Db::servers()) {
 	subtest $db->flavour . ': the questions' => \&check_queries, $db;
 	subtest $db->flavour . ': foreign keys' => \&check_foreign_keys, $db;
 	subtest $db->flavour . ': indexes' => \&check_indexes, $db;
+	subtest $db->flavour . ': txgen, facts first' => \&check_mappings, $db, @order;
+	subtest $db->flavour . ': txgen, facts last' => \&check_mappings, $db, reverse @order;
+	subtest $db->flavour . ': txgen, all at once' => \&check_all_at_once, $db;
+	subtest $db->flavour . ': txgen, from a lake' => \&check_lake, $db;
 }
 is $columns{mysql}, $columns{mariadb}, 'both servers have made the same columns' if keys %columns == 2;
 
