@@ -709,7 +709,7 @@ subtest 'overwrite: a directory that is named like a file stays, a name that is 
 
 # A file system in memory makes a thousand replacements a matter of seconds.
 subtest 'overwrite: who opens snapshot.jsonl reads one whole version, whenever' => sub {
-	my $shm = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
+	my $shm = memory_dir();
 	my $lake = "$shm/lake";
 	my $rounds = sanitized() ? 200 : 1000;
 	my $version = sub {
@@ -1404,7 +1404,7 @@ subtest '--repair: a damaged line in the middle cannot be mended' => sub {
 # ---- many paths ----
 
 subtest '10,000 paths in one run: bounded memory, 64 descriptors' => sub {
-	my $shm = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
+	my $shm = memory_dir();
 	my ($paths, $rounds) = sanitized() ? (2000, 5) : (10_000, 11);
 	for my $args ([], sanitized() ? () : ['-z', 'gzip:1']) {
 		my $lake = "$shm/lake";

@@ -7,12 +7,11 @@ use lib "$FindBin::Bin/lib";
 use Sluice;
 use Sluice::Fault;
 use File::Find;
-use File::Temp ();
 use POSIX ();
 use Test::More;
 
 # In memory where that is possible: a lake of 10,000 files is fsynced 20,000 times, which is not what is tested here.
-my $top = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
+my $top = memory_dir();
 my $dirs = 0;
 
 sub new_dir { my $dir = "$top/" . ++$dirs; mkdir $dir or die "$dir: $!"; return $dir }

@@ -17,7 +17,6 @@
 use strict;
 use warnings;
 use File::Path qw(remove_tree);
-use File::Temp ();
 use FindBin;
 use IO::Handle;
 use IO::Uncompress::Gunzip qw(gunzip);
@@ -30,7 +29,7 @@ use Time::HiRes qw(time);
 
 my $seed = $ENV{SLUICE_SEED} // 5;
 my $times = ($ENV{SLUICE_LONG} ? 8 : 1) * ($ENV{SLUICE_STATES} // 1) / (sanitized() ? 10 : 1);
-my $dir = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
+my $dir = memory_dir();
 my ($only) = @ARGV;
 my ($names, $states, $started) = (0, 0, time);
 $SIG{PIPE} = 'IGNORE';

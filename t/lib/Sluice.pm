@@ -13,7 +13,7 @@ package Sluice;
 #
 # run(CMD.., {stdin, env, cwd, timeout, out}) and pipeline(SHELL, the same) -> {out, err, exit, signal, sec, timed_out}
 # spawn(CMD.., {the same}) -> process to signal; finish($p, SEC) -> what run returns
-# tempdir() removed at exit; slurp(FILE), spew(FILE, BYTES); wait_until(SEC, WHAT, sub) dies when it never gets true
+# tempdir() removed at exit, memory_dir() with the object that it returns; slurp(FILE), spew(FILE, BYTES); wait_until(SEC, WHAT, sub) dies when it never gets true
 # start_kafka(sasl => 1, tls => 1, acl => 1, properties => {..}) -> a broker of one's own: ->brokers,
 #     ->brokers('SASL_PLAINTEXT'|'SSL'|'SASL_SSL'), ->stop, ->kill9, ->start (same data and ports), ->ca, ->other_ca
 #     SASL users (SCRAM-SHA-256): admin, reader, nobody, each with the password NAME-secret
@@ -54,7 +54,7 @@ use POSIX ();
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(run pipeline spawn finish tempdir slurp spew wait_until free_port json json_lines
+our @EXPORT = qw(run pipeline spawn finish tempdir memory_dir slurp spew wait_until free_port json json_lines
     to_json tool $SRC $BUILD sanitized broker topic kt produce rows_of need_kafka start_kafka python);
 
 our $LIB = dirname(abs_path(__FILE__));
@@ -83,6 +83,12 @@ sub sanitized { return $BUILD =~ /san-/ }
 # ---- files ----
 
 my @dirs;
+
+# In memory where that is possible: for what is not about the disk. An object, to be kept as long as the directory.
+sub memory_dir
+{
+	return File::Temp->newdir('sluice-XXXXXX', -w '/dev/shm' ? (DIR => '/dev/shm') : (TMPDIR => 1));
+}
 
 sub tempdir
 {

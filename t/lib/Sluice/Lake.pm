@@ -20,7 +20,6 @@ use strict;
 use warnings;
 use Exporter qw(import);
 use File::Find qw(find);
-use File::Temp ();
 use IO::Uncompress::Gunzip qw(gunzip);
 use Sluice;
 
@@ -28,7 +27,7 @@ our @EXPORT = qw(record records mark stream stream_of bad_record all_files visib
     missing journal_lines left_behind tree new_lake copy_of state_of sink went_well heal struck_lake $DIR);
 
 # In memory where possible: thousands of runs would mostly wait for a disk that plays no part here.
-our $DIR = -w '/dev/shm' ? File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') : tempdir();
+our $DIR = memory_dir();
 my $lakes = 0;
 
 # ---- what goes in, as kread --marks | partition writes it ----

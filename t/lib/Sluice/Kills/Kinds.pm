@@ -9,7 +9,7 @@ package Sluice::Kills::Kinds;
 
 use strict;
 use warnings;
-use File::Temp ();
+use Sluice ();
 use Sluice::Kills::Round;
 use Time::HiRes qw(sleep time);
 
@@ -19,11 +19,11 @@ sub new
 	my ($class, %o) = @_;
 	my $k = bless {%o}, $class;
 
-	$k->{memory} = File::Temp->newdir('sluice-XXXXXX', DIR => '/dev/shm') if -w '/dev/shm';
+	$k->{memory} = Sluice::memory_dir();
 	return $k;
 }
 
-sub dir { my ($k) = @_; return $k->{memory} && rand() < 0.75 ? "$k->{memory}" : $k->{dir} }
+sub dir { my ($k) = @_; return rand() < 0.75 ? "$k->{memory}" : $k->{dir} }
 
 sub one_of { return $_[ rand @_ ] }
 
