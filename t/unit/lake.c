@@ -7,56 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-static char top[64], dir[96]; /* the lake is top/lake */
-
-static int setup(void **state)
-{
-	snprintf(top, sizeof(top), "/tmp/sluice-lake-XXXXXX");
-	assert_non_null(mkdtemp(top));
-	snprintf(dir, sizeof(dir), "%s/lake", top);
-	log_level(true, false);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", top);
-	return system(command);
-}
-
-/* ---- files ---- */
-
-/* A path below the lake, valid for some calls. */
-static const char *at(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static const char *at(const char *fmt, ...)
-{
-	static char path[8][512];
-	static unsigned turn;
-	char *p = path[turn++ % 8];
-	va_list ap;
-	int n = snprintf(p, 512, "%s/", dir);
-
-	va_start(ap, fmt);
-	vsnprintf(p + n, 512 - (size_t)n, fmt, ap);
-	va_end(ap);
-	return p;
-}
+#include "lakedir.h"
 
 static bool there(const char *path)
 {
@@ -70,27 +25,6 @@ static void spew(const char *path, struct span text)
 	assert_true(fd >= 0);
 	assert_int_equal(write_all(fd, text.p, text.n), 0);
 	close(fd);
-}
-
-static void assert_file(const char *path, const char *want)
-{
-	size_t n;
-	char *text = read_file(path, &n);
-
-	if (!text)
-		fail_msg("%s", fail_message());
-	assert_string_equal(text, want);
-	free(text);
-}
-
-static size_t count(const char *pattern)
-{
-	glob_t g;
-	size_t n = glob(at("%s", pattern), GLOB_PERIOD, NULL, &g) == 0 ? g.gl_pathc : 0;
-
-	if (n > 0)
-		globfree(&g);
-	return n;
 }
 
 /* The last line of the journal, parsed; release both. */
@@ -189,22 +123,6 @@ static void commit(struct lake *l, const char *path, int64_t offset)
 	assert_true(stands);
 }
 
-/* What readers say of TX/0; -1: nothing. */
-static int64_t position_of(const char *name)
-{
-	struct positions ps;
-	const struct position *p;
-	int64_t next;
-
-	positions_init(&ps, (struct positions_rules){ 0 });
-	if (lake_read_positions(dir, name, &ps) < 0)
-		fail_msg("%s", fail_message());
-	p = positions_find(&ps, SPAN("TX"), 0);
-	next = p ? p->next : -1;
-	positions_release(&ps);
-	return next;
-}
-
 static int64_t position_in(struct lake *l, const char *name)
 {
 	struct positions ps;
@@ -217,14 +135,6 @@ static int64_t position_in(struct lake *l, const char *name)
 	next = p ? p->next : -1;
 	positions_release(&ps);
 	return next;
-}
-
-static void assert_clean(void)
-{
-	struct lake_check c;
-
-	if (lake_check(dir, &c) < 0)
-		fail_msg("%s", fail_message());
 }
 
 static void assert_open_fails(enum exit_code code, const char *why)
@@ -254,17 +164,17 @@ static void a_commit_is_visible_and_remembered(void **state)
 	assert_int_equal(count("streams/TX/day=1/*.jsonl"), 0);
 	assert_int_equal(commit_files(l, "append", 5, add, 2, &stands), 0);
 	assert_true(stands);
-	assert_file(at("streams/TX/day=1/00000001.jsonl"), "{\"a\":1}\n");
-	assert_file(at("x/00000001.jsonl.gz"), "{\"b\":1}\n");
+	assert_text(at("streams/TX/day=1/00000001.jsonl"), "{\"a\":1}\n");
+	assert_text(at("x/00000001.jsonl.gz"), "{\"b\":1}\n");
 	assert_int_equal(count("x/.sluice-*") + count("streams/TX/day=1/.sluice-*"), 0);
 	assert_int_equal(position_in(l, "append"), 5);
-	assert_int_equal(position_of("append"), 5);
-	assert_int_equal(position_of("other"), -1);
+	assert_int_equal(position("append", 0), 5);
+	assert_int_equal(position("other", 0), -1);
 	lake_close(l);
 	l = opened();
 	assert_int_equal(position_in(l, "append"), 5);
 	commit(l, "x", 7);
-	assert_file(at("x/00000002.jsonl"), "{\"to\":7}\n");
+	assert_text(at("x/00000002.jsonl"), "{\"to\":7}\n");
 	lake_close(l);
 	assert_int_equal(count(".sluice/writers/[!.]*"), 0);
 }
@@ -298,7 +208,7 @@ static void a_temporary_file_can_be_opened_again_for_appending(void **state)
 	f.records = 2;
 	f.crc32 = crc32_bytes(0, "one\ntwo\n", 8);
 	assert_int_equal(commit_files(l, "append", 1, &f, 1, &stands), 0);
-	assert_file(at("a/b/00000001.jsonl"), "one\ntwo\n");
+	assert_text(at("a/b/00000001.jsonl"), "one\ntwo\n");
 	lake_close(l);
 	assert_clean();
 }
@@ -336,7 +246,7 @@ static void snapshots_replace_and_remove_the_others(void **state)
 		f.snapshot = true;
 		c.add = &f;
 		assert_int_equal(lake_commit(l, &c, &stands), 0);
-		assert_file(at("t/snapshot.jsonl"), i ? "{\"new\":2}\n" : "{\"new\":1}\n");
+		assert_text(at("t/snapshot.jsonl"), i ? "{\"new\":2}\n" : "{\"new\":1}\n");
 		assert_false(there(at("t/00000001.jsonl")));
 		assert_true(there(at("u/00000002.jsonl")));
 	}
@@ -375,9 +285,9 @@ static void a_file_in_the_place_of_a_new_one_stops_the_commit(void **state)
 	assert_int_equal(commit_files(l, "append", 5, &f, 1, &stands), -1);
 	assert_int_equal(fail_code(), EXIT_CANTCREAT);
 	assert_false(stands);
-	assert_int_equal(position_of("append"), -1);
+	assert_int_equal(position("append", 0), -1);
 	lake_close(l);
-	assert_file(at("a/00000001.jsonl"), "strange\n");
+	assert_text(at("a/00000001.jsonl"), "strange\n");
 }
 
 /* ---- two writers ---- */
@@ -413,8 +323,8 @@ static void writers_of_other_names_are_no_matter(void **state)
 		assert_int_equal(commit_files(a, "a", i * 5, &f, 1, &stands), 0);
 		assert_int_equal(commit_files(b, "b", i * 3, &g, 1, &stands), 0);
 	}
-	assert_int_equal(position_of("a"), 50);
-	assert_int_equal(position_of("b"), 30);
+	assert_int_equal(position("a", 0), 50);
+	assert_int_equal(position("b", 0), 30);
 	assert_int_equal(position_in(b, "a"), 50); /* seen on the way */
 	lake_close(a);
 	lake_close(b);
@@ -474,8 +384,8 @@ static void setup_last(struct journal_line *line, char **text)
 
 static void assert_last_is_done(void)
 {
-	assert_file(at("a/00000002.jsonl"), "one\n");
-	assert_file(at("b/c/00000002.jsonl"), "two\n");
+	assert_text(at("a/00000002.jsonl"), "one\n");
+	assert_text(at("b/c/00000002.jsonl"), "two\n");
 	assert_int_equal(count("a/.sluice-*") + count("b/c/.sluice-*"), 0);
 	assert_clean();
 }
@@ -486,7 +396,7 @@ static void a_commit_without_renames_is_finished_by_who_opens(void **state)
 	char *text;
 
 	setup_last(&line, &text);
-	assert_int_equal(position_of("append"), 9); /* it counts already */
+	assert_int_equal(position("append", 0), 9); /* it counts already */
 	assert_clean();
 	lake_close(opened());
 	assert_last_is_done();
@@ -506,7 +416,7 @@ static void a_commit_without_renames_is_finished_before_the_next(void **state)
 	f = temp_with(l, "a", "of another\n"); /* opened before; its own commit comes third */
 	assert_int_equal(commit_files(l, "other", 12, &f, 1, &stands), 0);
 	assert_last_is_done();
-	assert_file(at("a/00000003.jsonl"), "of another\n");
+	assert_text(at("a/00000003.jsonl"), "of another\n");
 	lake_close(l);
 	journal_line_release(&line);
 	free(text);
@@ -555,12 +465,12 @@ static void a_file_under_neither_name_is_damage_until_repair(void **state)
 	    "a/00000002.jsonl: the journal has it, but neither it nor its temporary file");
 	assert_int_equal(count("b/c/.sluice-*"), 1); /* nothing is lost meanwhile */
 	assert_int_equal(lake_repair(dir), 0);
-	assert_int_equal(position_of("append"), 1);
+	assert_int_equal(position("append", 0), 1);
 	assert_clean();
 	l = opened();
 	commit(l, "a", 9);
 	lake_close(l);
-	assert_file(at("a/00000002.jsonl"), "{\"to\":9}\n");
+	assert_text(at("a/00000002.jsonl"), "{\"to\":9}\n");
 	assert_clean();
 	journal_line_release(&line);
 	free(text);
@@ -576,7 +486,7 @@ static void a_lost_directory_is_damage_too(void **state)
 	assert_int_equal(rmdir(at("b/c")), 0);
 	assert_open_fails(EXIT_DATA, "its directory is not there");
 	assert_int_equal(lake_repair(dir), 0);
-	assert_int_equal(position_of("append"), 1);
+	assert_int_equal(position("append", 0), 1);
 	assert_clean();
 	journal_line_release(&line);
 	free(text);
@@ -618,7 +528,7 @@ static void a_snapshot_that_was_not_renamed_is(void **state)
 	undo_rename(&line, &text);
 	spew(at("t/snapshot.jsonl"), SPAN("old\n"));
 	lake_close(opened());
-	assert_file(at("t/snapshot.jsonl"), "new\n");
+	assert_text(at("t/snapshot.jsonl"), "new\n");
 	assert_int_equal(count("t/.sluice-*"), 0);
 	assert_clean();
 	journal_line_release(&line);
@@ -676,7 +586,7 @@ static void a_line_touches_nothing_but_data_files(void **state)
 		assert_open_fails(EXIT_DATA, "which no writer of a lake names");
 		assert_int_equal(lake_repair(dir), -1);
 		assert_int_equal(fail_code(), EXIT_DATA);
-		assert_file(victim, "v\n");
+		assert_text(victim, "v\n");
 		assert_true(there(at(".sluice/journal")) && there(at(".sluice/lock")));
 		assert_true(there(at("a/.sluice-x-1")) && there(at("a/00000001.jsonl")));
 		teardown(NULL);
@@ -696,7 +606,7 @@ static void repair_moves_nothing_but_data_files(void **state)
 	lake_close(opened());
 	assert_int_equal(lake_repair(dir), 0);
 	assert_true(there(at(".sluice/journal")));
-	assert_int_equal(position_of("append"), 1);
+	assert_int_equal(position("append", 0), 1);
 	lake_close(opened());
 }
 
@@ -724,7 +634,7 @@ static void a_torn_line_is_ignored_and_cut(void **state)
 	assert_int_equal(stat(at(".sluice/journal"), &before), 0);
 	f = temp_with(l, "a", "x\n"); /* of a commit that was torn in the middle of its line */
 	append_to_journal(SPAN("{\"commit\":2,\"add\":[{\"file\":\"a/0000"));
-	assert_int_equal(position_of("append"), 5);
+	assert_int_equal(position("append", 0), 5);
 	assert_clean();
 	other = opened();
 	assert_int_equal(stat(at(".sluice/journal"), &after), 0);
@@ -732,10 +642,10 @@ static void a_torn_line_is_ignored_and_cut(void **state)
 	assert_int_equal(position_in(other, "append"), 5);
 	append_to_journal(
 	    SPAN("{\"commit\":2,\"ti\n{}\n\xe9\n{\"commit\":")); /* stale blocks may be behind it */
-	assert_int_equal(position_of("append"), 5);
+	assert_int_equal(position("append", 0), 5);
 	assert_clean();
 	commit(l, "b", 7); /* a writer that runs cuts it as well */
-	assert_int_equal(position_of("append"), 7);
+	assert_int_equal(position("append", 0), 7);
 	lake_temp_drop(l, f.temp);
 	lake_close(other);
 	lake_close(l);
@@ -759,7 +669,7 @@ static void a_last_line_that_was_done_and_lost_its_crc_is_rot(void **state)
 		assert_open_fails(EXIT_DATA, "damaged");
 	}
 	assert_int_equal(lake_repair(dir), 0);
-	assert_int_equal(position_of("append"), -1);
+	assert_int_equal(position("append", 0), -1);
 	assert_int_equal(count(".sluice/damaged/*00000001*"), 1);
 	assert_clean();
 }
@@ -811,7 +721,7 @@ static void no_bit_of_a_last_line_that_was_done_rots_unnoticed(void **state)
 		assert_int_equal(st.st_size, n);
 		free(text);
 		assert_int_equal(lake_repair(dir), 0);
-		assert_int_equal(position_of("append"), 5);
+		assert_int_equal(position("append", 0), 5);
 		assert_int_equal(teardown(NULL) | setup(NULL), 0);
 	}
 }
@@ -881,7 +791,7 @@ static void failed_stops_writers_only(void **state)
 	assert_int_equal(commit_files(l, "append", 9, &f, 1, &stands), -1);
 	assert_int_equal(fail_code(), EXIT_DATA);
 	assert_open_fails(EXIT_DATA, "--repair");
-	assert_int_equal(position_of("append"), 5);
+	assert_int_equal(position("append", 0), 5);
 	assert_int_equal(lake_repair(dir), 0);
 	assert_int_equal(commit_files(l, "append", 9, &f, 1, &stands), 0);
 	lake_close(l);
@@ -941,8 +851,8 @@ static void a_journal_that_has_grown_is_rolled(void **state)
 		assert_int_equal(commit_files(b, "other \"name\"", i * 10, &f, 1, &stands), 0);
 	}
 	assert_true(count(".sluice/journal.[0-9]*") >= 5);
-	assert_int_equal(position_of("append"), 30);
-	assert_int_equal(position_of("other \"name\""), 300);
+	assert_int_equal(position("append", 0), 30);
+	assert_int_equal(position("other \"name\"", 0), 300);
 	assert_int_equal(position_in(b, "append"), 29 + 1);
 	lake_close(a);
 	lake_close(b);
@@ -989,7 +899,7 @@ static void a_roll_that_was_killed_is_done_by_the_next(void **state)
 		assert_int_equal(stat(at(".sluice/journal.1"), &y), 0);
 		assert_true(x.st_ino != y.st_ino);
 		assert_catalog_has(step == 3 ? 4 : 3);
-		assert_int_equal(position_of("append"), step == 3 ? 4 : 3);
+		assert_int_equal(position("append", 0), step == 3 ? 4 : 3);
 		assert_clean();
 	}
 }
@@ -1007,7 +917,7 @@ static void a_new_journal_that_kept_both_its_names_is_not_written_over(void **st
 	for (int i = 6; i <= 10; i++)
 		commit(l, "a", i);
 	lake_close(l);
-	assert_int_equal(position_of("append"), 10);
+	assert_int_equal(position("append", 0), 10);
 	assert_catalog_has(10);
 	assert_clean();
 }
@@ -1031,7 +941,7 @@ static void positions_of_every_name_survive_many_rolls(void **state)
 	assert_int_equal(count(".sluice/journal.[0-9]*"), 60);
 	for (int i = 0; i < 20; i++) {
 		snprintf(name, sizeof(name), "name-%d", i);
-		assert_int_equal(position_of(name), 300 + i);
+		assert_int_equal(position(name, 0), 300 + i);
 	}
 	assert_catalog_has(60);
 	assert_clean();
@@ -1231,13 +1141,13 @@ static void where_there_is_no_lake_there_are_no_positions(void **state)
 	struct lake_catalog c;
 	struct lake_check check;
 
-	assert_int_equal(position_of("append"), -1);
+	assert_int_equal(position("append", 0), -1);
 	assert_false(there(dir));
 	assert_int_equal(lake_catalog_read(dir, &c), -1);
 	assert_int_equal(fail_code(), EXIT_DATA);
 	lake_catalog_release(&c);
 	assert_int_equal(mkdir(dir, 0777), 0);
-	assert_int_equal(position_of("append"), -1);
+	assert_int_equal(position("append", 0), -1);
 	assert_int_equal(lake_check(dir, &check), -1);
 	assert_non_null(strstr(fail_message(), "not a lake"));
 	assert_int_equal(count("[!.]*"), 0);

@@ -92,4 +92,20 @@ static inline void assert_clean(void)
 		fail_msg("%s", fail_message());
 }
 
+/* Where the lake stands in TX/N; -1: nowhere. */
+static inline int64_t position(const char *name, int32_t partition)
+{
+	struct positions ps;
+	const struct position *p;
+	int64_t next;
+
+	positions_init(&ps, (struct positions_rules){ 0 });
+	if (lake_read_positions(dir, name, &ps) < 0)
+		fail_msg("%s", fail_message());
+	p = positions_find(&ps, SPAN("TX"), partition);
+	next = p ? p->next : -1;
+	positions_release(&ps);
+	return next;
+}
+
 #endif
