@@ -438,8 +438,14 @@ static void add_row(struct window *w, uint32_t target, const struct row *r)
 {
 	uint32_t hash, *slot;
 
-	if (w->order[target] == STREAM || r->key.n == 0) {
+	if (w->order[target] == STREAM) {
 		add_op(w, target, r, 0);
+		return;
+	}
+	if (r->key.n == 0) { /* the key's default: any of the others may be the same */
+		new_segment(w);
+		add_op(w, target, r, 0);
+		new_segment(w);
 		return;
 	}
 	if ((w->ops + 1) * 2 > w->slots)
