@@ -29,7 +29,7 @@ struct loader {
 	struct positions positions;
 	struct window *window, *other; /* being filled; being applied, or empty */
 	struct apply *apply;
-	uint64_t in;
+	uint64_t in, bytes; /* records and their lines */
 	int64_t oldest_ms; /* when the oldest line of the window came, clock_mono_ms(); -1: it is empty */
 	bool discard; /* nothing that is not committed may be written any more */
 
@@ -224,7 +224,7 @@ struct loader_counts loader_counts(const struct loader *l)
 	struct rows_counts r = rows_counts(l->rows);
 
 	return (struct loader_counts){ l->in, a.upserted, a.deleted, (uint64_t)l->positions.skipped,
-		a.rejected, a.retried, a.commits, r.rounded, r.unknown };
+		a.rejected, a.retried, a.commits, r.rounded, r.unknown, l->bytes };
 }
 
 /* ---- windows ---- */
@@ -418,6 +418,7 @@ int loader_line(struct loader *l, struct span text, uint64_t number, bool tail)
 		return 0;
 	}
 	l->in++;
+	l->bytes += text.n;
 	l->positions.ended = false; /* an end mark counts as the last line only */
 	return take(l, number, &line);
 }

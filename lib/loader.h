@@ -23,9 +23,9 @@ struct loader_options {
 	int64_t interval_ms, rows, buffer, timeout_ms;
 };
 
-/* upserted, deleted: rows sent; in: as they came, the others as committed */
+/* upserted, deleted: rows sent; in, bytes: records as they came, the others as committed */
 struct loader_counts {
-	uint64_t in, upserted, deleted, skipped, rejected, retried, commits, rounded, unknown;
+	uint64_t in, upserted, deleted, skipped, rejected, retried, commits, rounded, unknown, bytes;
 };
 
 struct loader;

@@ -61,7 +61,8 @@ for my $db (@servers) {
 	my $args = args_of($db);
 	my $r = pipeline("kread -q -t $topic -s key=text -e --marks | mysql-upsert $args -T user_totals -k user_id");
 	is $r->{exit}, 0, $db->flavour . ': the first run' or diag $r->{err};
-	like $r->{err}, qr/^mysql-upsert: 3000 records in, \d+ rows upserted, \d+ deleted, 0 skipped, 0 rejected; /m, '... says what it did';
+	like $r->{err}, qr/^mysql-upsert: 3000 records in, \d+ rows upserted, \d+ deleted, 0 skipped, 0 rejected; .* [1-9]\d\d kB, /m,
+	    '... says what it did';
 	is_table($db, last_states(@all[0 .. 2999]), '... the table is the last state of each key');
 	$r = pipeline("mysql-upsert $args -Q -T user_totals | kread -q -t $topic -e --from - | mysql-upsert $args -T user_totals -k user_id");
 	is $r->{exit}, 0, '... a run with nothing new' or diag $r->{err};

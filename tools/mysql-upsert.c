@@ -101,7 +101,7 @@ static void summary(const struct loader *l, const struct progress *p)
 	if (c.rounded > 0)
 		warn("%" PRIu64 " decimal%s rounded to the scale of the column", c.rounded,
 		    plural(c.rounded));
-	progress_figures(p, c.in, 0, figures, sizeof(figures));
+	progress_figures(p, c.in, c.bytes, figures, sizeof(figures));
 	say("%" PRIu64 " record%s in, %" PRIu64 " row%s upserted, %" PRIu64 " deleted, %" PRIu64
 	    " skipped, %" PRIu64 " rejected; %" PRIu64 " commit%s, %" PRIu64 " retried; %s",
 	    c.in, plural(c.in), c.upserted, plural(c.upserted), c.deleted, c.skipped, c.rejected,
