@@ -8,7 +8,7 @@ package Sluice::Proxy;
 #	$proxy->rule('before', qr/^INSERT/, nth => 3, reset => 1);         to the third; with RST instead of FIN
 #	$proxy->rule('delay', qr/./, seconds => 0.2, times => 100);        to the next hundred
 #	$proxy->refuse(0.5);     nobody listens so long; existing connections stay
-#	$proxy->clear;           no rules
+#	$proxy->clear;           no rules any more, and it listens
 #	$proxy->count            { requests, connections, cuts => { before => 1, .. }, requests_seen => [ the last 200 ] }
 #	$proxy->cuts             how many cuts there were in all
 #
@@ -18,7 +18,8 @@ package Sluice::Proxy;
 #	after     after all of it, without waiting for the reply: the server may have done it or not
 #	reply     when the reply has come, before any of it is passed on: it was done, the client does not know
 #	mid-reply after half of what came first of the reply
-# and freeze: nothing flows any more, but nobody hangs up; delay: the request waits for so many seconds.
+# with kill => PID: that process gets a KILL at this moment.
+# And freeze: nothing flows any more, but nobody hangs up; delay: the request waits for so many seconds.
 #
 # A request is matched by its SQL (COM_QUERY, COM_STMT_PREPARE), any other by its name: <PING>, <QUIT>, <EXECUTE> ..
 # What a client and a server say before the first command is passed on as it is, and all of a TLS connection.
@@ -80,9 +81,7 @@ sub count { return $_[0]->ask('count') }
 sub cuts
 {
 	my ($p) = @_;
-	my $n = 0;
-	$n += $_ for values %{ $p->count->{cuts} };
-	return $n;
+	return $p->ask('cuts')->{all};
 }
 
 sub port { return $_[0]{port} }
@@ -119,7 +118,7 @@ use Time::HiRes qw(time);
 sub new
 {
 	my ($class, %o) = @_;
-	my $l = bless { %o, ends => {}, rules => [], asked => '', log => [],
+	my $l = bless { %o, ends => {}, rules => [], asked => '', log => [], all => 0,
 		count => { requests => 0, connections => 0, cuts => {} } }, $class;
 	$l->{control}->blocking(0);
 	$l->{server} = $l->listening;
@@ -163,13 +162,21 @@ sub obey
 	while ($l->{asked} =~ s/^(.*)\n//) {
 		my $q = Sluice::json($1);
 		if ($q->{op} eq 'rule') { push @{ $l->{rules} }, { %$q, match => qr/$q->{match}/ } }
-		if ($q->{op} eq 'clear') { $l->{rules} = [] }
+		if ($q->{op} eq 'clear') { $l->clear }
 		if ($q->{op} eq 'refuse') { @$l{qw(server refuse)} = (undef, time + $q->{seconds}) }
-		my $answer = Sluice::to_json({ %{ $l->{count} }, requests_seen => $l->{log} }) . "\n";
+		my $answer = $q->{op} eq 'count' ? { %{ $l->{count} }, requests_seen => $l->{log} } : { all => $l->{all} };
 		$l->{control}->blocking(1);
-		print { $l->{control} } $answer;
+		print { $l->{control} } Sluice::to_json($answer), "\n";
 		$l->{control}->blocking(0);
 	}
+}
+
+sub clear
+{
+	my ($l) = @_;
+	$l->{rules} = [];
+	$l->{refuse} = 0 if $l->{refuse};
+	$l->timers;
 }
 
 sub next_timer
@@ -182,7 +189,7 @@ sub next_timer
 sub timers
 {
 	my ($l) = @_;
-	if ($l->{refuse} && $l->{refuse} <= time) {
+	if (defined $l->{refuse} && $l->{refuse} <= time) {
 		delete $l->{refuse};
 		$l->{server} = $l->listening;
 	}
@@ -215,10 +222,9 @@ sub connect
 
 sub hang_up
 {
-	my ($l, $link, $reset) = @_;
+	my ($l, $link) = @_;
 	for my $end (@$link{qw(client server)}) {
 		delete $l->{ends}{ $end->{socket} };
-		setsockopt $end->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 if $reset;
 		close $end->{socket};
 	}
 	$link->{closed} = 1;
@@ -305,11 +311,11 @@ sub handle
 
 	my $rule = $l->rule_for($text);
 	my $when = $rule ? $rule->{when} : '';
-	$l->{count}{cuts}{$when}++ if $when;
+	$l->{all}++, $l->{count}{cuts}{$when}++ if $when;
 	push @{ $link->{replies} }, $rule if $when =~ /reply/;
-	if ($when eq 'before') { $l->hang_up($link, $rule->{reset}) }
-	elsif ($when eq 'mid') { $l->send_and_hang_up($link, substr($request, 0, length($request) / 2), $rule->{reset}) }
-	elsif ($when eq 'after') { $l->send_and_hang_up($link, $request, $rule->{reset}) }
+	return $l->lose($link, $rule) if $when eq 'before';
+	if ($when eq 'mid') { $l->lose($link, $rule, substr $request, 0, length($request) / 2) }
+	elsif ($when eq 'after') { $l->lose($link, $rule, $request) }
 	elsif ($when eq 'freeze') { $link->{frozen} = 1 }
 	elsif ($when eq 'delay') { @$link{qw(held held_until)} = ($request, time + $rule->{seconds}) }
 	else { $l->forward($link, $request) }
@@ -328,16 +334,19 @@ sub rule_for
 
 sub forward { my ($l, $link, $request) = @_; $link->{server}{out} .= $request }
 
-# All of it must have left before the end does. A reset would take back what the server has not read yet: only the
-# client is told so.
-sub send_and_hang_up
+# The last bytes for the server must have left before the end does; a reset would take back what it has not read
+# yet, so only the client is told so.
+sub lose
 {
-	my ($l, $link, $bytes, $reset) = @_;
+	my ($l, $link, $rule, $last) = @_;
 	my $server = $link->{server}{socket};
 
-	$server->blocking(1);
-	syswrite $server, $link->{server}{out} . $bytes;
-	setsockopt $link->{client}{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 if $reset;
+	if (defined $last) {
+		$server->blocking(1);
+		syswrite $server, $link->{server}{out} . $last;
+	}
+	kill 'KILL', $rule->{kill} if $rule->{kill};
+	setsockopt $link->{client}{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 if $rule->{reset};
 	$l->hang_up($link);
 }
 
@@ -351,7 +360,7 @@ sub reply
 		$link->{client}{socket}->blocking(1);
 		syswrite $link->{client}{socket}, substr $bytes, 0, length($bytes) / 2;
 	}
-	$l->hang_up($link, $rule->{reset});
+	$l->lose($link, $rule);
 }
 
 1;
