@@ -26,7 +26,7 @@ struct apply {
 
 	/* The statement that failed last. */
 	const struct table *table;
-	char why[512], column[128];
+	char why[512], column[256];
 };
 
 /* One window on its way through the server, maybe several times. */
@@ -222,7 +222,8 @@ static enum db_result keep_rejects(struct apply *a, struct task *t)
 		const struct window_record *record = window_record(t->w, i);
 
 		if (record->tombstone && !record->reject && !(t->rejected && t->rejected[i]))
-			r = rejects_supersede(a->db, a->o.name, rows_stream(a->rows), t->w, i);
+			r = rejects_supersede(a->db, a->o.name, rows_stream(a->rows),
+			    window_line(t->w, i));
 	}
 	return r;
 }

@@ -79,6 +79,8 @@ enum db_result db_runf(struct db *db, const char *fmt, ...) __attribute__((forma
  */
 enum db_result db_select(struct db *db, const char *sql, size_t n,
     int (*row)(void *ctx, const struct span *value, size_t columns), void *ctx);
+/* A row function that only counts, in the int at ctx. */
+int db_count_row(void *ctx, const struct span *value, size_t columns);
 
 unsigned db_errno(const struct db *db);
 const char *db_error(const struct db *db); /* the server's words, without a newline */

@@ -22,9 +22,13 @@ enum db_result rejects_add(struct db *db, const char *name, struct stream *strea
 /* Whether the name has rejects that are not superseded: 1, 0, or -1 with fail(). No table: 0. */
 int rejects_any(struct db *db, const char *name);
 
-/* In the caller's transaction: the tombstone i of the window was applied, so older rejects of its key are superseded. */
+/* In the caller's transaction: this tombstone was applied, so older rejects of its key (and window) are superseded. */
 enum db_result rejects_supersede(struct db *db, const char *name, struct stream *stream,
-    const struct window *w, size_t i);
+    struct span line);
+
+/* Columns of those that are not superseded, in offset order; row as of db_select. */
+enum db_result rejects_select(struct db *db, const char *name, const char *columns,
+    int (*row)(void *ctx, const struct span *value, size_t columns), void *ctx);
 
 /* Prints those that are not superseded, as records with "error":{"column","reason"}, in offset order. 0 or -1. */
 int rejects_print(struct db *db, const char *name, struct writer *out);

@@ -41,13 +41,6 @@ static const char create_rejects[] =
 
 /* ---- the tables ---- */
 
-static int count_row(void *ctx, const struct span *value, size_t columns)
-{
-	(void)value, (void)columns;
-	++*(int *)ctx;
-	return 0;
-}
-
 int warehouse_has(struct db *db, const char *table)
 {
 	struct buf sql = BUF_INIT;
@@ -56,7 +49,7 @@ int warehouse_has(struct db *db, const char *table)
 	buf_add_str(&sql,
 	    "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ");
 	db_quote_text(&sql, table, strlen(table));
-	r = db_must(db, db_select(db, sql.data, sql.len, count_row, &n), table);
+	r = db_must(db, db_select(db, sql.data, sql.len, db_count_row, &n), table);
 	buf_release(&sql);
 	return r < 0 ? -1 : n > 0;
 }
