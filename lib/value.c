@@ -5,6 +5,7 @@
  */
 #include "value_internal.h"
 
+#include "base64.h"
 #include "decimal.h"
 
 #include <arpa/inet.h>
@@ -410,26 +411,61 @@ static enum value_result convert_json(struct value *v, const struct value_in *in
 	return VALUE_OK;
 }
 
-/* Without padding a key would not be found: the server pads what it stores, not what it compares with. */
+/*
+ * {"base64":"AP8="}: how sluice writes bytes where JSON has no place for them (headers). 1: *out is the text in it; 0: the
+ * value is something else.
+ */
+static int base64_marker(struct value *v, const struct json_value *object, struct span *out)
+{
+	struct json_value text;
+	struct span name;
+	struct json j;
+	bool escaped;
+
+	json_init(&j, object->raw.p, object->raw.n);
+	if (object->type != JSON_OBJECT || json_enter(&j) < 0 ||
+	    json_member(&j, &name, &escaped) <= 0 || !json_key_is(name, escaped, "base64") ||
+	    json_value(&j, &text) < 0 || text.type != JSON_STRING || json_member(&j, &name, NULL) != 0)
+		return 0;
+	*out = json_text(&text, &v->text);
+	return 1;
+}
+
+/* To the length of a key's column: the server pads what it stores, and finds nothing that is not. */
+static struct span padded(struct value *v, struct span s, size_t n)
+{
+	if (s.p != v->other.data) {
+		buf_clear(&v->other);
+		buf_add_span(&v->other, s);
+	}
+	while (v->other.len < n)
+		buf_add_char(&v->other, '\0');
+	return buf_span(&v->other);
+}
+
 static enum value_result convert_binary(struct value *v, const struct column *c,
     const struct value_in *in, struct buf *sql, struct buf *key)
 {
-	struct span s = own_bytes(v, c, in);
+	bool is_text = in->json.type != JSON_NONE;
+	struct span s = own_bytes(v, c, in), base64;
 
+	if (base64_marker(v, &in->json, &base64)) {
+		buf_clear(&v->other);
+		if (base64_decode(&v->other, base64.p, base64.n) < 0)
+			return value_reject(v, "is no base64");
+		s = buf_span(&v->other);
+		is_text = false;
+	}
 	if (check_length(v, c, s, false) != VALUE_OK)
 		return VALUE_REJECT;
 	if (key && c->type == COL_BINARY && s.n < (uint64_t)c->octets) {
-		buf_clear(&v->other);
-		buf_add_span(&v->other, s);
-		while (v->other.len < (uint64_t)c->octets)
-			buf_add_char(&v->other, '\0');
-		s = buf_span(&v->other);
-		db_quote_bytes(sql, s.p, s.n);
-	} else if (in->json.type == JSON_NONE) {
-		db_quote_bytes(sql, s.p, s.n);
-	} else {
-		put_text(in, s, sql);
+		s = padded(v, s, (size_t)c->octets);
+		is_text = false;
 	}
+	if (is_text)
+		put_text(in, s, sql);
+	else
+		db_quote_bytes(sql, s.p, s.n);
 	if (key)
 		buf_add_span(key, s);
 	return VALUE_OK;

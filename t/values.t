@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Sluice;
 use Sluice::Db;
+use Math::BigFloat;
 use Test::More;
 
 my $EMOJI = "\xf0\x9f\x98\x80";
@@ -147,6 +148,7 @@ my @TYPES = (
 	'VARBINARY(4)' => [
 		'"ab"' => '6162', '""' => '', '"a\u0000\\\\\'"' => '61005C27',
 		"\"${EMOJI}x\"" => longer('4 bytes'), 1.5 => '312E35',
+		'{"base64":"AP8n"}' => '00FF27', '{"base64":""}' => '', '{"base64":"AP8"}' => ['is no base64'],
 	],
 	'TINYBLOB' => [ '"' . 'é' x 127 . '"' => 'C3A9' x 127, '"' . 'é' x 128 . '"' => longer('255 bytes') ],
 	'BLOB' => [ '{"a":1}' => uc unpack 'H*', '{"a":1}' ],
@@ -371,6 +373,49 @@ sub each_type
 	}
 }
 
+# Numbers of any length and exponent, written anyhow, and what Perl makes of them.
+sub random_number
+{
+	my $digits = join '', map { int rand 10 } 1 .. 1 + int rand 25;
+	my $fraction = rand() < 0.3 ? '' : '.' . join '', map { int rand 10 } 1 .. 1 + int rand 12;
+	my $exponent = rand() < 0.5 ? '' : sprintf '%s%s%d', rand() < 0.5 ? 'e' : 'E', ('', '+', '-')[ rand 3 ], rand 20;
+	$digits =~ s/^0+(?=\d)//;
+	$fraction =~ s/\d$/5/ if rand() < 0.2;
+	return (rand() < 0.5 ? '-' : '') . $digits . $fraction . $exponent;
+}
+
+sub double { return $_[0] == 0 ? 0 : sprintf '%.17g', unpack 'd', pack 'd', $_[0] }
+
+sub random_numbers
+{
+	my ($db) = @_;
+	my @numbers = map { random_number() } 1 .. 300;
+	my %shown;
+
+	$db->sql('CREATE TABLE r (id INT PRIMARY KEY, d DECIMAL(20,4), b BIGINT, f DOUBLE)');
+	for my $column (qw(d b f)) {
+		my $place = qq("topic":"R$column","partition":0,"offset");
+		my @records = map { qq({$place:$_,"payload":{"id":$_,"$column":$numbers[$_]}}) } 0 .. $#numbers;
+		my $r = upsert($db, \@records, '-q', '-r', '-T', 'r');
+		cmp_ok $r->{exit}, '<=', 1, "$column: it runs" or diag $r->{err};
+		$shown{$column}{ $_->[0] } = $_->[1] for $db->sql("SELECT id, $column FROM r");
+		$db->sql('DELETE FROM r');
+	}
+	my ($limit, $least, $most) = map { Math::BigFloat->new($_) } qw(1e16 -9223372036854775808 9223372036854775807);
+	for (0 .. $#numbers) {
+		my $exact = Math::BigFloat->new($numbers[$_] =~ s/E-0$//ir); # which it could not read
+		my $decimal = $exact->copy->bfround(-4, 'common');
+		my $integer = $exact->copy->bint;
+		my $fits = $integer == $exact && $integer >= $least && $integer <= $most;
+
+		is_deeply [ $shown{d}{$_}, $shown{b}{$_}, double($shown{f}{$_}) ], [
+			abs($decimal) >= $limit ? undef : $decimal->is_zero ? '0.0000' : $decimal->bstr,
+			$fits ? $integer->bstr : undef,
+			double($numbers[$_]),
+		], "$numbers[$_] as a DECIMAL(20,4), a BIGINT and a DOUBLE";
+	}
+}
+
 # What is absent, null and empty where NULL does not fit.
 sub absent_null_and_empty
 {
@@ -455,10 +500,14 @@ sub each_key
 	}
 }
 
+my $seed = int($ENV{SLUICE_SEED} // time % 1_000_000_007);
+srand $seed;
+diag "SLUICE_SEED=$seed";
 for my $db (Sluice::Db::servers()) {
 	subtest $db->flavour => sub {
 		$db->database('values');
 		subtest 'each type' => sub { each_type($db) };
+		subtest 'random numbers' => sub { random_numbers($db) };
 		subtest 'absent, null, empty' => sub { absent_null_and_empty($db) };
 		subtest 'keys, each step in a transaction of its own' => sub { each_key($db, 3) };
 		subtest 'keys, all in one window' => sub { each_key($db, 1) };

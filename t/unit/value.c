@@ -500,6 +500,16 @@ static void binary_takes_bytes_or_the_bytes_of_text(void **state)
 	takes(c, "12.5", "'12.5'");
 	rejects(c, "\"😀!\"", "is longer than 4 bytes");
 	takes(b, "\"ab\"", "'ab'"); /* the server pads it */
+	takes(c, "{\"base64\":\"AP8n\"}", "x'00ff27'");
+	takes(c, "{ \"b\\u0061se64\" : \"\\/\\/8=\" }", "x'ffff'");
+	takes(c, "{\"base64\":\"\"}", "x''");
+	takes(b, "{\"base64\":\"/w==\"}", "x'ff'");
+	rejects(c, "{\"base64\":\"AP8\"}", "is no base64");
+	rejects(c, "{\"base64\":\"AAECAwQ=\"}", "is longer than 4 bytes");
+	takes(bytes(COL_VARBINARY, 40), "{\"base64\":1}", "'{\\\"base64\\\":1}'");
+	takes(bytes(COL_VARBINARY, 40), "{\"base64\":\"\",\"a\":1}",
+	    "'{\\\"base64\\\":\\\"\\\",\\\"a\\\":1}'");
+	takes(bytes(COL_VARBINARY, 40), "{}", "'{}'");
 	assert_int_equal(with_bytes(&c, "\x00\xff'", 3, false), VALUE_OK);
 	assert_string_equal(buf_cstr(&sql), "(x'00ff27'");
 	assert_int_equal(with_bytes(&c, NULL, 0, false), VALUE_OK);
@@ -835,6 +845,7 @@ static void literals_of_keys_are_what_is_stored(void **state)
 	(void)state;
 	key_literal(c, "\"ab\"", "x'61620000'");
 	key_literal(c, "\"abcd\"", "'abcd'");
+	key_literal(c, "{\"base64\":\"/w==\"}", "x'ff000000'");
 	with_bytes(&c, "\xff", 1, true);
 	assert_string_equal(buf_cstr(&sql), "(x'ff000000'");
 	key_literal(text(COL_CHAR, 5), "\"ab  \"", "'ab'");
