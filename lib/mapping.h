@@ -15,7 +15,7 @@ enum source_kind {
 	SOURCE_MEMBER,     /* the payload member of the column's name: exact case first, then any */
 	SOURCE_PATH,       /* .a.b of the payload: `text` as stream_want() takes it */
 	SOURCE_KEY,        /* the whole key */
-	SOURCE_KEY_MEMBER, /* `text`: the member of a JSON object key */
+	SOURCE_KEY_MEMBER, /* `text`: the member of a JSON object key, as SOURCE_MEMBER finds it */
 	SOURCE_TOPIC,
 	SOURCE_PARTITION,
 	SOURCE_OFFSET,
@@ -37,7 +37,12 @@ struct target {
 	char **topic;          /* whose records it takes; none: all */
 	size_t topics;
 	bool has_key; /* -k or "key": tombstones delete */
-	bool fills_key; /* each column of the primary key has a source, so rows have a key to reduce by */
+	/*
+	 * Each column of the primary key has a source, so rows have a key to reduce by; but for those of an AUTO_INCREMENT
+	 * that a payload does not have. Not where an absent member would make it the column's default: that may be
+	 * another row's key.
+	 */
+	bool fills_key;
 };
 
 struct mapping {

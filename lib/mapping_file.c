@@ -338,11 +338,6 @@ struct entry {
 	bool *given;      /* by column: whether "columns" names it */
 };
 
-static void no_such_column(struct reading *r, const struct table *table)
-{
-	mistake(r, "table %s has no such column", table->name);
-}
-
 static void read_column(struct reading *r, struct entry *e, struct span name,
     const struct json_value *v)
 {
@@ -350,7 +345,8 @@ static void read_column(struct reading *r, struct entry *e, struct span name,
 	struct source s;
 
 	if (e->t && !c) {
-		no_such_column(r, e->t->table);
+		mistake(r, "table %s has no such column%s", e->t->table->name,
+		    similar_column(e->t->table, name, &r->scratch));
 		return;
 	}
 	if (c && e->given[c->at]) {
@@ -407,14 +403,17 @@ static void read_key_column(struct reading *r, struct entry *e, const struct jso
 {
 	char *name = read_name(r, v);
 	const struct column *c;
+	struct span span;
 
 	if (!name || !e->t) {
 		free(name);
 		return;
 	}
-	c = table_column(e->t->table, (struct span){ name, strlen(name) });
+	span = (struct span){ name, strlen(name) };
+	c = table_column(e->t->table, span);
 	if (!c) {
-		mistake(r, "table %s has no column %s", e->t->table->name, name);
+		mistake(r, "table %s has no column %s%s", e->t->table->name, name,
+		    similar_column(e->t->table, span, &r->scratch));
 	} else if (seen[c->at]) {
 		mistake(r, "column %s is there twice", c->name);
 	} else {

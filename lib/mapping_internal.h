@@ -31,4 +31,7 @@ struct source source_of_key(const struct column *c, bool alone);
 
 void source_release(struct source *s);
 
+/* For a message about a name that no column has: " (city?)" when one is like it, else "". In *scratch. */
+const char *similar_column(const struct table *t, struct span name, struct buf *scratch);
+
 #endif

@@ -46,15 +46,14 @@ struct rows_options {
 
 struct rows_counts {
 	uint64_t rounded; /* DECIMALs */
-	uint64_t unknown; /* members without a column */
+	uint64_t unknown; /* members without a column, each time one comes */
 };
 
 struct rows *rows_new(const struct mapping *m, const struct rows_options *o);
 void rows_free(struct rows *r);
 
 /*
- * The converter has a struct stream of its own, for the payload paths that the mapping wants: lines must be parsed by
- * it. Valid as long as the converter.
+ * The converter has a struct stream of its own: lines must be parsed by it. Valid as long as the converter.
  */
 struct stream *rows_stream(struct rows *r);
 

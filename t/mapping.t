@@ -229,6 +229,7 @@ for my $db (@servers) {
 			my $r = run('mysql-upsert', $db->args, '-M', $file, { stdin => join '', map { record('M', 'k', { type => "m$_", odd => 1, total => 1 }, ts => 1) } 1 .. 3 });
 			is $r->{exit}, 0 or diag $r->{err};
 			is scalar(() = $r->{err} =~ /^mysql-upsert: member odd of topic M has no column/mg), 1 or diag $r->{err};
+			like $r->{err}, qr/^mysql-upsert: 3 members without a column, not stored$/m;
 		};
 
 		subtest 'the examples of the manual run' => sub {

@@ -101,6 +101,8 @@ static void summary(const struct loader *l, const struct progress *p)
 	if (c.rounded > 0)
 		warn("%" PRIu64 " decimal%s rounded to the scale of the column", c.rounded,
 		    plural(c.rounded));
+	if (c.unknown > 0)
+		warn("%" PRIu64 " member%s without a column, not stored", c.unknown, plural(c.unknown));
 	progress_figures(p, c.in, c.bytes, figures, sizeof(figures));
 	say("%" PRIu64 " record%s in, %" PRIu64 " row%s upserted, %" PRIu64 " deleted, %" PRIu64
 	    " skipped, %" PRIu64 " rejected; %" PRIu64 " commit%s, %" PRIu64 " retried; %s",
