@@ -27,8 +27,8 @@
 #define ISOLATION "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 #define ABOUT     "SELECT VERSION(), @@max_allowed_packet, DATABASE()"
 
-/* The server refuses a packet of max_allowed_packet bytes; one byte of it is the command. */
-#define PACKET_OVERHEAD 2
+/* A packet of max_allowed_packet bytes is refused; one is the command, two MySQL's library takes for attributes. */
+#define PACKET_OVERHEAD 4
 
 struct db {
 	MYSQL *mysql;       /* NULL: could not come back */

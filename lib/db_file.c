@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 /*
- * The client libraries read the option file. They pass over a file that they cannot open, and each over the TLS
- * options of the other: then a line like ssl-mode=VERIFY_CA would lead to a connection in plain text.
+ * The client libraries read the option file. They pass over a file that they cannot open, and over TLS options that
+ * only the other one or its programs know: then ssl-mode=VERIFY_CA would lead to a connection in plain text. (MySQL's
+ * library lists ssl_mode, but looks for it with a dash: 8.0.33 takes no notice of either spelling.)
  */
 #ifdef MARIADB_BASE_VERSION
 #define LIBRARY "MariaDB's"
@@ -21,9 +22,9 @@
 static const char *const foreign[] = { "ssl", "ssl-mode" };
 #else
 #define LIBRARY "MySQL's"
-#define INSTEAD "ssl-ca and ssl-mode"
-static const char *const foreign[] = { "ssl", "ssl-enforce", "ssl-verify-server-cert", "ssl-fp",
-	"ssl-fplist", "ssl-fp-list", "tls-fp", "tls-fplist", "tls-ca", "tls-enforce",
+#define INSTEAD "ssl-ca"
+static const char *const foreign[] = { "ssl", "ssl-mode", "ssl-enforce", "ssl-verify-server-cert",
+	"ssl-fp", "ssl-fplist", "ssl-fp-list", "tls-fp", "tls-fplist", "tls-ca", "tls-enforce",
 	"tls-verify-peer" };
 #endif
 
