@@ -21,7 +21,7 @@
 --
 -- Tables that show the present state of a compacted topic, one row a key, say which state: the time of the record
 -- behind the row, its day, and its offset as version. All records of a key are in one partition, so of two
--- versions the greater is the newer.
+-- versions the greater is the newer, unless the topic was made anew.
 
 SET NAMES utf8mb4;
 
