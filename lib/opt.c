@@ -300,7 +300,7 @@ static void describe(char *to, size_t size, const struct opt *o)
 #define LONG_BASE 256 /* getopt values of the table's entries: LONG_BASE + index */
 
 /*
- * The option that getopt_long(3) stopped at: the word, or the letter in it. It is done with the word before optind
+ * The option that getopt_long(3) stopped at: the word (without its value, which may be a password), or the letter in it. It is done with the word before optind
  * unless letters follow; one that is no ASCII is shown with them, as part of its character.
  */
 static void bad_name(char *to, size_t size, char **argv)
@@ -309,7 +309,7 @@ static void bad_name(char *to, size_t size, char **argv)
 	size_t n = strlen(word);
 
 	if (optopt >= LONG_BASE || optopt == 0)
-		snprintf(to, size, "%s", word);
+		snprintf(to, size, "%.*s", (int)strcspn(word, "="), word);
 	else if (optopt > ' ' && optopt < 0x7f)
 		snprintf(to, size, "-%c", optopt);
 	else
