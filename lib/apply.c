@@ -345,14 +345,21 @@ static int wait_and_retry(struct apply *a, struct task *t)
 		t->since_ms = now;
 	if (t->tries > 3 && now - t->since_ms > a->o.timeout_ms)
 		return fail(EXIT_TRYAGAIN, "%s: gave up after %u tries: %s", db_database(a->db),
-		    t->tries, db_error(a->db));
-	note("%s: %s: trying again", db_database(a->db), db_error(a->db));
+		    t->tries, a->why);
+	note("%s: %s: trying again", db_database(a->db), a->why);
 	a->counts.retried++;
 	if (ms > WAIT_MAX_MS)
 		ms = WAIT_MAX_MS;
 	pause = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
 	nanosleep(&pause, NULL);
 	return 0;
+}
+
+/* What the server said is forgotten when it says the next thing. */
+static void roll_back(struct apply *a)
+{
+	snprintf(a->why, sizeof(a->why), "%s", db_error(a->db));
+	db_runf(a->db, "ROLLBACK"); /* if that fails, what comes next does too */
 }
 
 static int run_task(struct apply *a, struct task *t)
@@ -368,14 +375,14 @@ static int run_task(struct apply *a, struct task *t)
 				return -1;
 			break;
 		case DB_RETRY:
-			db_runf(a->db, "ROLLBACK"); /* if that fails, what comes next does too */
+			roll_back(a);
 			if (wait_and_retry(a, t) < 0)
 				return -1;
 			break;
 		case DB_REJECT:
-			db_runf(a->db, "ROLLBACK");
+			roll_back(a);
 			if (t->careful) /* not of the rows: those it sorts out itself */
-				return fail(EXIT_DATA, "%s: %s", db_database(a->db), db_error(a->db));
+				return fail(EXIT_DATA, "%s: %s", db_database(a->db), a->why);
 			t->careful = true;
 			break;
 		default:
