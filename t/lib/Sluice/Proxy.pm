@@ -18,7 +18,7 @@ package Sluice::Proxy;
 #	after     after all of it, without waiting for the reply: the server may have done it or not
 #	reply     when the reply has come, before any of it is passed on: it was done, the client does not know
 #	mid-reply after half of what came first of the reply
-# with kill => PID: that process gets a KILL at this moment.
+# with kill => PID: that process gets a KILL at this moment; with refuse => SECONDS: nobody listens afterwards.
 # And freeze: nothing flows any more, but nobody hangs up; delay: the request waits for so many seconds.
 #
 # A request is matched by its SQL (COM_QUERY, COM_STMT_PREPARE), any other by its name: <PING>, <QUIT>, <EXECUTE> ..
@@ -163,13 +163,15 @@ sub obey
 		my $q = Sluice::json($1);
 		if ($q->{op} eq 'rule') { push @{ $l->{rules} }, { %$q, match => qr/$q->{match}/ } }
 		if ($q->{op} eq 'clear') { $l->clear }
-		if ($q->{op} eq 'refuse') { @$l{qw(server refuse)} = (undef, time + $q->{seconds}) }
+		if ($q->{op} eq 'refuse') { $l->refuse($q->{seconds}) }
 		my $answer = $q->{op} eq 'count' ? { %{ $l->{count} }, requests_seen => $l->{log} } : { all => $l->{all} };
 		$l->{control}->blocking(1);
 		print { $l->{control} } Sluice::to_json($answer), "\n";
 		$l->{control}->blocking(0);
 	}
 }
+
+sub refuse { my ($l, $seconds) = @_; @$l{qw(server refuse)} = (undef, time + $seconds) }
 
 sub clear
 {
@@ -346,6 +348,7 @@ sub lose
 		syswrite $server, $link->{server}{out} . $last;
 	}
 	kill 'KILL', $rule->{kill} if $rule->{kill};
+	$l->refuse($rule->{refuse}) if $rule->{refuse};
 	setsockopt $link->{client}{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 if $rule->{reset};
 	$l->hang_up($link);
 }

@@ -169,14 +169,14 @@ sub strike_at
 	my $before = $r->{proxy}->cuts;
 
 	push @{ $r->{stories} }, "-- $how: $when $request";
-	$r->{proxy}->rule($when, $request, nth => 1 + int aim($what, 3), reset => one_of(0, 1), $victim ? (kill => $victim) : ());
+	$r->{proxy}->rule($when, $request, nth => 1 + int aim($what, 3), reset => one_of(0, 1), $victim ? (kill => $victim) : (),
+	    $how eq 'cut at' && rand() < 0.2 ? (refuse => rand 0.2) : ());
 	sleep 0.01 until $r->{proxy}->cuts > $before || !($how eq 'tool at' ? $p->running : grep { $_->running } @all);
 	my $hit = $r->{proxy}->cuts > $before;
 	$r->{proxy}->clear unless $hit;
 	aimed($what, $hit);
-	# It comes back, and is lost once more; or it cannot come back for a while.
+	# It comes back, and is lost once more.
 	$r->{proxy}->rule(one_of(@WHEN), one_of(@REQUESTS)) if $hit && $how eq 'cut at' && rand() < 0.3;
-	$r->{proxy}->refuse(rand 0.2) if $hit && $how eq 'cut at' && rand() < 0.2;
 	$r->restart if $hit && $how eq 'server at';
 	return $hit && ($request == $COMMIT ? "$how COMMIT" : $how);
 }

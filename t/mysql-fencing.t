@@ -1,0 +1,311 @@
+# One writer at a time: of two runs of mysql-upsert under one name the one that was overtaken ends with 75 and has written
+# nothing since; runs that share nothing do not disturb each other; deadlocks and lock waits that others cause are tried
+# again; and a connection that is lost around COMMIT is made again, and each record applied once. What triggers counted
+# tells what was applied.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IO::Handle;
+use Sluice;
+use Sluice::Db;
+use Sluice::Proxy;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my ($db, $proxy); # of the server that is tested now; a lock wait there ends after a second
+
+# ---- streams and tables ----
+
+# Records FROM..TO of a partition; their keys are such that every partition has its own.
+sub records
+{
+	my ($from, $to, %o) = @_;
+	my $p = $o{partition} // 0;
+	return join '', map {
+		my $key = $o{keys} ? $o{keys}[ $_ % @{ $o{keys} } ] : sprintf 'k%d-%04d', $p, $_;
+		qq({"topic":"T","partition":$p,"offset":$_,"tstype":"create","ts":@{[ 1000 + $_ ]},"key":"$key","payload":{"n":$_}}\n);
+	} $from .. $to;
+}
+
+# A table whose triggers count what is applied.
+sub make_table
+{
+	my ($t) = @_;
+	$db->sql("CREATE TABLE $t (id VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY, n BIGINT NOT NULL);
+		CREATE TABLE ${t}_seen (id VARCHAR(40), n BIGINT);
+		CREATE TRIGGER ${t}_i AFTER INSERT ON $t FOR EACH ROW INSERT INTO ${t}_seen VALUES (NEW.id, NEW.n);
+		CREATE TRIGGER ${t}_u AFTER UPDATE ON $t FOR EACH ROW INSERT INTO ${t}_seen VALUES (NEW.id, NEW.n)");
+}
+
+sub new_database { $db->database('fence'); make_table('t'); $proxy->clear }
+
+sub upsert
+{
+	my ($through, @args) = @_;
+	return ('mysql-upsert', $through->args, '-T', 't', '-k', 'id', '-a', '-i', 0.05, '--no-reduce', @args);
+}
+
+# How often each record was applied, as "n=times": those that were not applied once.
+sub applied_wrongly
+{
+	my ($from, $to, $t) = @_;
+	my %times = map { @$_ } $db->sql('SELECT n, COUNT(*) FROM ' . ($t // 't') . '_seen GROUP BY n');
+	my @wrong = map { ($times{$_} // 0) == 1 ? () : "$_=" . ($times{$_} // 0) } $from .. $to;
+	push @wrong, map { "$_ is too much" } grep { $_ < $from || $_ > $to } keys %times;
+	return @wrong;
+}
+
+sub position { return $db->value("SELECT next_offset FROM sluice_positions WHERE name = '" . ($_[0] // 't') . "' AND part = " . ($_[1] // 0)) }
+
+# A run whose input comes when the test gives it; it has committed what it was given when give() returns.
+sub start_run
+{
+	my (@command) = @_;
+	pipe my $in, my $to or die "pipe: $!";
+	my $p = spawn(@command, { stdin => $in });
+	close $in;
+	$to->autoflush(1);
+	$p->{to} = $to;
+	return $p;
+}
+
+sub give
+{
+	my ($p, $lines, $until) = @_;
+	print { $p->{to} } $lines;
+	wait_until(30, "position $until", sub { -e $p->{out} && slurp($p->{out}) =~ /"offset":$until,/ });
+}
+
+sub end { my ($p, $lines) = @_; { local $SIG{PIPE} = 'IGNORE'; print { $p->{to} } $lines // ''; close $p->{to} } return finish($p, 60) }
+
+sub is_overtaken
+{
+	my ($r, $what) = @_;
+	is $r->{exit}, 75, "$what: 75" or diag $r->{err};
+	like $r->{err}, qr/another writer of the name "t"/, "$what: says why";
+}
+
+# ---- one name twice ----
+
+sub overtaken
+{
+	for my $case ([ 'further than it has come' => 60 ], [ 'as far as it has come' => 30 ], [ 'to the end' => 100 ]) {
+		my ($what, $to) = @$case;
+		new_database();
+		my $first = start_run(upsert($db));
+		give($first, records(0, 19), 20);
+		is run(upsert($db), { stdin => records(0, $to - 1) })->{exit}, 0, "$what: the second run goes on";
+		is_overtaken(end($first, records(20, 99)), "$what: the first one");
+		is_deeply [ applied_wrongly(0, $to - 1) ], [], "$what: each record was applied once, none after the takeover";
+		is position(), $to, "$what: the position is the second run's";
+		is run(upsert($db), { stdin => records(0, 99) })->{exit}, 0, "$what: a rerun";
+		is_deeply [ applied_wrongly(0, 99) ], [], "$what: a rerun applies the rest";
+	}
+}
+
+sub in_the_middle
+{
+	# Both begin from the same positions; the first one is in its transaction when the second comes.
+	new_database();
+	$proxy->rule('delay', qr/^COMMIT/, seconds => 1.5);
+	my $first = start_run(upsert($proxy));
+	print { $first->{to} } records(0, 29);
+	wait_until(30, 'COMMIT', sub { $proxy->cuts == 1 });
+	my $second = spawn(upsert($db), { stdin => records(0, 59) });
+	my $r = finish($second, 60);
+	is_overtaken($r, 'it waits for the other transaction and is overtaken by it');
+	is $r->{out}, '', 'it has acknowledged nothing';
+	is end($first, records(30, 59))->{exit}, 0, 'the first one goes on';
+	is_deeply [ applied_wrongly(0, 59) ], [], 'each record was applied once';
+
+	# The first one stands still within a transaction; somebody ends its connection; the second goes on.
+	new_database();
+	$proxy->rule('delay', qr/^COMMIT/, seconds => 30);
+	$first = start_run(upsert($proxy));
+	print { $first->{to} } records(0, 29);
+	wait_until(30, 'COMMIT', sub { $proxy->cuts == 2 });
+	kill 'STOP', $first->{pid};
+	$second = spawn(upsert($db, '--timeout', 20), { stdin => records(0, 59) });
+	$db->wait_for_lock;
+	my @sessions = $db->sql('SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_state <> \'LOCK WAIT\'');
+	$db->sql("KILL CONNECTION $_->[0]") for @sessions;
+	is finish($second, 60)->{exit}, 0, 'when the connection of the first one ends, the second goes on';
+	kill 'CONT', $first->{pid};
+	is_overtaken(end($first, records(30, 59)), 'the first one, when it wakes up');
+	is_deeply [ applied_wrongly(0, 59) ], [], 'each record was applied once';
+}
+
+# ---- side by side ----
+
+sub side_by_side
+{
+	my ($what, @lines) = @_;
+	new_database();
+	make_table('u');
+	my @runs = map { my ($stdin, @args) = @$_; spawn(upsert($db, '--rows', 50, '--buffer', '64k', @args), { stdin => $stdin }) } @lines;
+	for my $r (map { finish($_, 100) } @runs) {
+		is $r->{exit}, 0, "$what: 0" or diag $r->{err};
+		unlike $r->{err}, qr/deadlock|lock wait/i, "$what: no deadlock";
+		like $r->{err}, qr/ 0 retried/, "$what: nothing was tried again";
+	}
+}
+
+sub disjoint
+{
+	my @parts = map { records(0, 1999, partition => $_) } 0 .. 3;
+	side_by_side('two tables', [ "$parts[0]$parts[1]" ], [ "$parts[0]$parts[1]", '-T', 'u' ]);
+	is $db->value('SELECT COUNT(*) FROM t_seen'), 4000, 'two tables: all in the one';
+	is $db->value('SELECT COUNT(*) FROM u_seen'), 4000, 'two tables: all in the other';
+	side_by_side('one name, disjoint partitions', map { [$_] } @parts);
+	is $db->value('SELECT COUNT(*) FROM t_seen'), 8000, 'one name, disjoint partitions: each record once';
+	side_by_side('two names, one table', map { [ $parts[$_], '-N', "name$_" ] } 0, 1);
+	is $db->value('SELECT COUNT(*) FROM t_seen'), 4000, 'two names, one table: each record once';
+}
+
+# ---- deadlocks and lock waits ----
+
+sub lock_wait
+{
+	new_database();
+	$db->sql("INSERT INTO t VALUES ('k0-0050', -1)");
+	my $other = $db->session;
+	$other->sql("BEGIN; UPDATE t SET n = -2 WHERE id = 'k0-0050'");
+	my $p = spawn(upsert($db), { stdin => records(0, 99) });
+	sleep 2.5; # two lock waits end in vain meanwhile
+	is $db->value('SELECT COUNT(*) FROM t'), 1, 'while it waits nothing of its window is there';
+	$other->sql('COMMIT');
+	my $r = finish($p, 60);
+	is $r->{exit}, 0, 'a lock wait that ends: 0' or diag $r->{err};
+	like $r->{err}, qr/ [1-9]\d* retried/, 'a lock wait that ends: the summary counts what was tried again';
+	$db->sql('DELETE FROM t_seen WHERE n < 0');
+	is_deeply [ applied_wrongly(0, 99) ], [], 'a lock wait that ends: each record was applied once';
+	is $db->value("SELECT n FROM t WHERE id = 'k0-0050'"), 50, 'a lock wait that ends: the record came last';
+
+	$other->sql("BEGIN; UPDATE t SET n = -2 WHERE id = 'k0-0150'; INSERT INTO t VALUES ('k0-0150', -1)");
+	$p = spawn(upsert($db, '--timeout', 2), { stdin => records(0, 199) });
+	$r = finish($p, 60);
+	is $r->{exit}, 75, 'a lock that stays: 75 after --timeout' or diag $r->{err};
+	cmp_ok $r->{sec}, '<', 20, 'a lock that stays: in time';
+	like $r->{err}, qr/gave up.*lock wait/i, 'a lock that stays: says what it waited for';
+	is_deeply [ applied_wrongly(0, 99) ], [], 'a lock that stays: nothing was applied';
+	is position(), 100, 'a lock that stays: the position is where it was';
+	$other->sql('ROLLBACK');
+	is run(upsert($db), { stdin => records(0, 199) })->{exit}, 0, 'a lock that is gone: a rerun goes on';
+	is_deeply [ applied_wrongly(0, 199) ], [], 'and applies the rest';
+}
+
+# The other session has done more, so it is the tool that the server chooses to end.
+sub deadlock
+{
+	new_database();
+	$db->sql('CREATE TABLE heavy (a INT PRIMARY KEY)');
+	$db->sql("INSERT INTO t VALUES ('k0-0000', -1), ('k0-0099', -1)");
+	my $other = $db->session;
+	$other->sql('BEGIN; INSERT INTO heavy VALUES ' . join ',', map { "($_)" } 1 .. 2000);
+	$other->sql("UPDATE t SET n = -2 WHERE id = 'k0-0099'");
+	my $p = spawn(upsert($db, '-v'), { stdin => records(0, 99) });
+	$db->wait_for_lock;
+	$other->sql("UPDATE t SET n = -2 WHERE id = 'k0-0000'; COMMIT"); # that is a deadlock
+	my $r = finish($p, 60);
+	is $r->{exit}, 0, 'a deadlock: 0' or diag $r->{err};
+	like $r->{err}, qr/deadlock/i, 'a deadlock: there was one';
+	like $r->{err}, qr/ [1-9]\d* retried/, 'a deadlock: tried again';
+	$db->sql('DELETE FROM t_seen WHERE n < 0');
+	is_deeply [ applied_wrongly(0, 99) ], [], 'a deadlock: each record was applied once';
+	is_deeply [ $db->sql("SELECT n FROM t WHERE id IN ('k0-0000', 'k0-0099') ORDER BY id") ], [ [0], [99] ], 'a deadlock: the records came last';
+}
+
+# Another session that takes locks of the same rows in any order, all the time.
+sub adversary
+{
+	new_database();
+	my @keys = map { "key-$_" } 0 .. 19;
+	$db->sql('CREATE TABLE heavy (a INT)');
+	my $p = spawn(upsert($db, '--rows', 20, '--buffer', '64k'), { stdin => records(0, 2999, keys => \@keys) });
+	my $other = $db->session;
+	my ($rounds, $lost) = (0, 0);
+	while (waitpid($p->{pid}, POSIX::WNOHANG()) == 0) {
+		my @some = map { $keys[ rand @keys ] } 1 .. 3;
+		eval {
+			$other->sql('BEGIN; INSERT INTO heavy VALUES ' . join ',', ('(1)') x 50) if rand() < 0.5;
+			$other->sql("BEGIN") if rand() < 0.1;
+			$other->sql("SELECT n FROM t WHERE id = '$_' FOR UPDATE") for @some;
+		} or $lost++;
+		eval { $other->sql('ROLLBACK') };
+		$rounds++;
+	}
+	my $status = $?;
+	my $err = slurp($p->{err});
+	is $status, 0, "an adversary: 0 ($rounds rounds, $lost of them lost)" or diag $err;
+	is_deeply [ applied_wrongly(0, 2999) ], [], 'an adversary: each record was applied once';
+	note $err;
+}
+
+# ---- the connection is lost at COMMIT ----
+
+sub commit_lost
+{
+	for my $when (qw(before mid after reply mid-reply)) {
+		for my $nth (1, 2) {
+			my $what = "lost $when COMMIT $nth";
+			new_database();
+			my $p = start_run(upsert($proxy));
+			$proxy->rule($when, qr/^COMMIT/, nth => $nth);
+			give($p, records(0, 29), 30);
+			my $r = end($p, records(30, 59));
+			is $r->{exit}, 0, "$what: 0" or diag $r->{err};
+			is_deeply [ applied_wrongly(0, 59) ], [], "$what: each record was applied once";
+			like $r->{err}, qr/ 1 retried/, "$what: tried again once";
+			my @acks = $r->{out} =~ /"offset":(\d+),"last"/g;
+			is $acks[-1], 60, "$what: all of it is acknowledged";
+		}
+	}
+}
+
+# While it cannot connect another run of the name goes on: it must not take the other's position for its own COMMIT.
+sub commit_lost_and_overtaken
+{
+	for my $when (qw(before reply)) {
+		for my $other (45, 80) {
+			my ($what, $to) = ("lost $when COMMIT, the other goes to $other", $other);
+			new_database();
+			my $p = start_run(upsert($proxy));
+			give($p, records(0, 29), 30);
+			my $cuts = $proxy->cuts;
+			$proxy->rule($when, qr/^COMMIT/, refuse => 30);
+			print { $p->{to} } records(30, 59);
+			wait_until(30, 'COMMIT', sub { $proxy->cuts > $cuts });
+			is run(upsert($db), { stdin => records(0, $to - 1) })->{exit}, 0, "$what: it goes on";
+			$to = position();
+			$proxy->clear;
+			my $r = end($p, records(60, 99));
+			if ($when eq 'reply' && $to == 60) {
+				# All that the other could do was to find it done.
+				is $r->{exit}, 0, "$what: the position is its own";
+				$to = 100;
+			} else {
+				is_overtaken($r, $what);
+			}
+			is_deeply [ applied_wrongly(0, $to - 1) ], [], "$what: each record was applied once, none after the takeover";
+		}
+	}
+}
+
+for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
+	$db = Sluice::Db->start($flavour, args => ['--innodb-lock-wait-timeout=1']);
+	$proxy = Sluice::Proxy->start($db);
+	subtest "$flavour: overtaken between two windows" => \&overtaken;
+	subtest "$flavour: overtaken within a transaction" => \&in_the_middle;
+	subtest "$flavour: side by side" => \&disjoint;
+	subtest "$flavour: lock waits" => \&lock_wait;
+	subtest "$flavour: a deadlock" => \&deadlock;
+	subtest "$flavour: locks all the time" => \&adversary;
+	subtest "$flavour: the connection is lost at COMMIT" => \&commit_lost;
+	subtest "$flavour: lost at COMMIT and overtaken" => \&commit_lost_and_overtaken;
+	undef $proxy;
+	$db->kill9;
+}
+
+done_testing;
