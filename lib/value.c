@@ -399,15 +399,12 @@ static enum value_result convert_text(struct value *v, const struct column *c,
 	return VALUE_OK;
 }
 
-/* MySQL's own type. */
-static enum value_result convert_json(struct value *v, const struct value_in *in, struct buf *sql,
-    struct buf *key)
+/* MySQL's own type, which no key can have. */
+static enum value_result convert_json(struct value *v, const struct value_in *in, struct buf *sql)
 {
 	if (in->json.type == JSON_NONE)
 		return value_reject(v, "is no JSON");
 	put_text(in, in->json.raw, sql);
-	if (key)
-		buf_add_span(key, in->json.raw);
 	return VALUE_OK;
 }
 
@@ -664,7 +661,7 @@ static enum value_result convert(struct value *v, const struct column *c, const 
 	case COL_SET:
 		return convert_set(v, c, in, sql, key);
 	case COL_JSON:
-		return convert_json(v, in, sql, key);
+		return convert_json(v, in, sql);
 	case COL_UUID:
 	case COL_INET4:
 	case COL_INET6:

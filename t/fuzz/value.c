@@ -167,6 +167,7 @@ static bool canonical(const struct column *c)
 	case COL_VARBINARY: /* 'a' and x'61' */
 	case COL_UUID:
 	case COL_INET6:
+	case COL_JSON:
 		return false;
 	default:
 		return true;

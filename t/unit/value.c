@@ -837,6 +837,23 @@ static void key_literal(struct column c, const char *json, const char *want)
 	assert_string_equal(buf_cstr(&sql) + 1, want);
 }
 
+static void a_double_of_a_key_has_400_digits(void **state)
+{
+	struct column c = column(COL_DOUBLE);
+	struct value_in in;
+	char digits[500];
+
+	(void)state;
+	memset(digits, '1', sizeof(digits));
+	memcpy(digits, "0.", 2);
+	in = json_of(digits, sizeof(digits));
+	assert_int_equal(convert(&c, &in, false), VALUE_OK);
+	assert_int_equal(convert(&c, &in, true), VALUE_REJECT);
+	assert_string_equal(v.why.data, "has too many digits for a key");
+	in = json_of(digits, 400);
+	assert_int_equal(convert(&c, &in, true), VALUE_OK);
+}
+
 /* What a DELETE compares with must be what the server stored. */
 static void literals_of_keys_are_what_is_stored(void **state)
 {
@@ -920,6 +937,7 @@ int main(void)
 		cmocka_unit_test(a_year_has_four_digits),
 		cmocka_unit_test(keys_are_equal_when_the_values_are),
 		cmocka_unit_test(keys_sort_as_the_server_sorts),
+		cmocka_unit_test(a_double_of_a_key_has_400_digits),
 		cmocka_unit_test(literals_of_keys_are_what_is_stored),
 		cmocka_unit_test(a_decimal_has_one_form),
 	};
