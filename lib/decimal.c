@@ -90,9 +90,7 @@ int decimal_magnitude(const struct decimal *d, uint64_t *out)
 {
 	uint64_t v = 0;
 
-	if (d->point > 20)
-		return -1;
-	for (int64_t i = 0; i < d->point; i++) {
+	for (int64_t i = 0; i < d->point; i++) { /* the first digit is not 0: no more than 21 times */
 		unsigned digit = (size_t)i < d->digits ? (unsigned)(d->digit[i] - '0') : 0;
 
 		if (v > (UINT64_MAX - digit) / 10)

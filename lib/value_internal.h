@@ -1,4 +1,4 @@
-/* What value.c and value_time.c share: nothing for others. */
+/* What value.c, value_number.c and value_time.c share: nothing for others. */
 #ifndef SLUICE_VALUE_INTERNAL_H
 #define SLUICE_VALUE_INTERNAL_H
 
@@ -16,6 +16,10 @@ struct span value_text(struct value *v, const struct value_in *in);
 /* Eight bytes that sort like the numbers. */
 void value_key_unsigned(struct buf *key, uint64_t n);
 void value_key_signed(struct buf *key, int64_t n);
+
+/* Integers, BIT, DECIMAL, FLOAT and DOUBLE. Not for NULL. */
+enum value_result value_convert_number(struct value *v, const struct column *c,
+    const struct value_in *in, struct buf *sql, struct buf *key);
 
 /* DATE, TIME, DATETIME, TIMESTAMP and YEAR. Not for NULL. */
 enum value_result value_convert_time(struct value *v, const struct column *c,

@@ -829,6 +829,9 @@ static void keys_sort_as_the_server_sorts(void **state)
 	ORDERED(bytes(COL_BINARY, 2), "\"\"", "\"\\u0001\"", "\"a\"", "\"aa\"");
 	ORDERED(named(COL_ENUM, colours, 3), "\"red\"", "\"green\"", "\"it's\"");
 	ORDERED(column(COL_INET4), "\"9.0.0.0\"", "\"10.0.0.0\"");
+	ORDERED(column(COL_INET6), "\"2001:db8::1\"", "\"2001:db8::2\"");
+	ORDERED(column(COL_UUID), "\"123e4567-e89b-12d3-a456-426614174000\"",
+	    "\"123e4567-e89b-12d3-a456-426614174001\"");
 }
 
 static void key_literal(struct column c, const char *json, const char *want)
@@ -865,6 +868,7 @@ static void literals_of_keys_are_what_is_stored(void **state)
 	key_literal(c, "{\"base64\":\"/w==\"}", "x'ff000000'");
 	with_bytes(&c, "\xff", 1, true);
 	assert_string_equal(buf_cstr(&sql), "(x'ff000000'");
+	key_literal(bytes(COL_VARBINARY, 4), "\"ab\"", "'ab'");
 	key_literal(text(COL_CHAR, 5), "\"ab  \"", "'ab'");
 	key_literal(text(COL_TEXT, 5), "\"ab  \"", "'ab  '");
 	key_literal(column(COL_FLOAT), "0.1", "1.0000000149011612e-01");
