@@ -258,8 +258,7 @@ static bool read_const(struct reading *r, const struct json_value *v, struct sou
 	static const char *const names[] = { "const" };
 	struct json_value value;
 
-	if (!read_object(r, v, names, 1, &value))
-		return false;
+	read_object(r, v, names, 1, &value);
 	if (value.type == JSON_NONE) {
 		mistake(r, "is not {\"const\": VALUE}");
 		return false;

@@ -157,8 +157,6 @@ static void release_node(struct member_node *n)
 
 void members_free(struct members *m)
 {
-	if (!m)
-		return;
 	for (size_t i = 0; i < m->root.wants; i++) {
 		for (int k = 0; k < m->root.want[i].steps; k++)
 			free((char *)m->root.want[i].step[k].p);
@@ -231,19 +229,20 @@ static void scan_node(struct members *m, struct member_node *n, struct json *j,
     void (*seen)(void *ctx, struct member_name *name), void *ctx);
 
 /* The value of a name that paths go through. */
-static int scan_inner(struct members *m, struct member_name *e, struct json *j, struct json_value *v)
+static void scan_inner(struct members *m, struct member_name *e, struct json *j, struct json_value *v)
 {
 	const char *start;
 
 	if (e->scan == m->scan)
 		forget(e->inner);
 	e->scan = m->scan;
-	if (json_peek(j) != JSON_OBJECT)
-		return json_value(j, v);
+	if (json_peek(j) != JSON_OBJECT) {
+		json_value(j, v);
+		return;
+	}
 	start = j->p;
 	scan_node(m, e->inner, j, NULL, NULL);
 	*v = (struct json_value){ JSON_OBJECT, { start, (size_t)(j->p - start) }, true };
-	return j->why ? -1 : 0;
 }
 
 static inline struct member_name *name_at(struct members *m, struct member_node *n,
@@ -268,7 +267,7 @@ static void scan_node(struct members *m, struct member_node *n, struct json *j,
     void (*seen)(void *ctx, struct member_name *name), void *ctx)
 {
 	struct member_name **guess = &n->first;
-	struct json_value v;
+	struct json_value v = { 0 };
 	struct span key;
 	bool escaped;
 
@@ -276,8 +275,10 @@ static void scan_node(struct members *m, struct member_node *n, struct json *j,
 	while (json_member(j, &key, &escaped) > 0) {
 		struct member_name *e = name_at(m, n, guess, key, escaped);
 
-		if (e->inner ? scan_inner(m, e, j, &v) < 0 : json_value(j, &v) < 0)
-			return;
+		if (e->inner)
+			scan_inner(m, e, j, &v);
+		else
+			json_value(j, &v);
 		fill(m, e, &v);
 		if (seen)
 			seen(ctx, e);

@@ -135,6 +135,9 @@ static void an_absent_default_in_the_key_means_an_unknown_key(void **state)
 	m = must(build(&(struct mapping_options){ .table = "events" }));
 	assert_true(m->target[0].fills_key);
 	mapping_free(m);
+	m = must(build_file("{\"tables\":[{\"table\":\"events\",\"columns\":{\"id\":null}}]}", NULL));
+	assert_false(m->target[0].fills_key);
+	mapping_free(m);
 }
 
 static void options_that_name_nothing_are_refused(void **state)
@@ -311,6 +314,7 @@ static void a_print_names_each_source(void **state)
 #define USERS(rest) "{\"tables\":[{\"table\":\"dim_users\"," rest "}]}"
 #define COLUMNS(c)  USERS("\"columns\":{" c "}")
 #define TX(c)       "{\"tables\":[{\"table\":\"fact_tx\",\"columns\":{" c "}}]}"
+#define E_ACUTE     "\xc3\xa9"
 #define LONG_NAME   "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" /* 64 */
 #define LONG_NAME2  "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
@@ -349,6 +353,9 @@ static void every_mistake_is_named_with_its_place(void **state)
 		{ USERS("\"\\u0000\\n\":1"), ": tables[0][\"\\u0000\\n\"]: no such member" },
 		{ USERS("\"" LONG_NAME "n\":1"), ": tables[0][\"" LONG_NAME "\"...]: no such member" },
 		{ USERS("\"x" LONG_NAME "\":1"), ": tables[0][\"x" LONG_NAME2 "\"...]: no such member" },
+		/* cut before a character, not in it */
+		{ USERS("\"" LONG_NAME2 E_ACUTE "\":1"),
+		    ": tables[0][\"" LONG_NAME2 "\"...]: no such member" },
 		{ USERS("\"topics\":\"TX\""), ": tables[0].topics: is not a list of topics" },
 		{ USERS("\"topics\":[]"), ": tables[0].topics: is an empty list" },
 		{ USERS("\"topics\":[\"TX\",1]"), ": tables[0].topics[1]: is not a string" },
@@ -459,6 +466,9 @@ static void what_is_no_file_is_refused(void **state)
 
 	assert_null(build(&(struct mapping_options){ .file = "/nonexistent/m.json" }));
 	assert_string_equal(fail_message(), "/nonexistent/m.json: No such file or directory");
+	assert_int_equal(fail_code(), EXIT_CONFIG);
+	assert_null(build(&(struct mapping_options){ .file = "/proc/self/mem" }));
+	assert_string_equal(fail_message(), "/proc/self/mem: Input/output error");
 	assert_int_equal(fail_code(), EXIT_CONFIG);
 	assert_null(build(&(struct mapping_options){ .file = dir }));
 	snprintf(want, sizeof(want), "%s: is not a file", dir);

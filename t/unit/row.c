@@ -608,7 +608,71 @@ static void equal_sets_of_columns_are_one_pointer(void **state)
 	assert_int_equal(two->count, 2);
 }
 
+static void any_number_of_sets_is_interned(void **state)
+{
+	const struct column_set *set[256];
+	struct buf line = BUF_INIT;
+
+	begin_partial("wide", NULL);
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned bits = 0; bits < 256; bits++) {
+			buf_clear(&line);
+			buf_add_str(&line, "{\"id\":1");
+			for (unsigned i = 0; i < 8; i++)
+				if (bits >> i & 1)
+					buf_addf(&line, ",\"c%u\":%u", i, i);
+			buf_add_char(&line, '}');
+			accept(buf_cstr(&line));
+			assert_int_equal(row[0].columns->count, 1 + __builtin_popcount(bits));
+			if (round == 0)
+				set[bits] = row[0].columns;
+			assert_ptr_equal(row[0].columns, set[bits]);
+			for (unsigned i = 0; round == 0 && i < bits; i++)
+				assert_ptr_not_equal(set[i], set[bits]);
+		}
+	buf_release(&line);
+}
+
 /* ---- many names ---- */
+
+/* What is said on stderr about a line. */
+static const char *warnings(const char *text)
+{
+	static char said[4096];
+	FILE *file = tmpfile();
+	int old = dup(STDERR_FILENO);
+
+	assert_non_null(file);
+	dup2(fileno(file), STDERR_FILENO);
+	accept(text);
+	dup2(old, STDERR_FILENO);
+	close(old);
+	rewind(file);
+	said[fread(said, 1, sizeof(said) - 1, file)] = '\0';
+	fclose(file);
+	return said;
+}
+
+static void a_member_without_a_column_is_named_once(void **state)
+{
+	struct buf line = BUF_INIT;
+	unsigned n = 0;
+
+	begin(&(struct mapping_options){ .table = "events" }, &(struct rows_options){ 0 });
+	assert_string_equal(warnings("{\"x\":1,\"what\":\"\",\"x\":2}"),
+	    "sluice: member x has no column: it is not stored\n");
+	assert_string_equal(warnings("{\"what\":\"\",\"x\":1,\"WHAT\":7}"), "");
+	assert_string_equal(warnings(RECORD("\"payload\":{\"what\":\"\",\"y\\n\":1}")),
+	    "sluice: member y? of topic T has no column: it is not stored\n");
+	for (int i = 0; i < 200; i++) {
+		buf_clear(&line);
+		buf_addf(&line, "{\"what\":\"\",\"n%d\":1}", i);
+		n += strlen(warnings(buf_cstr(&line))) > 0;
+	}
+	assert_int_equal(n, 99); /* the last one says that there are more */
+	assert_int_equal(rows_counts(rows).unknown, 204);
+	buf_release(&line);
+}
 
 static void ever_new_names_are_counted_and_do_not_pile_up(void **state)
 {
@@ -689,6 +753,8 @@ int main(void)
 		cmocka_unit_test_teardown(partial_rows_have_the_columns_of_their_members, teardown),
 		cmocka_unit_test_teardown(partial_leaves_an_absent_envelope_alone, teardown),
 		cmocka_unit_test_teardown(equal_sets_of_columns_are_one_pointer, teardown),
+		cmocka_unit_test_teardown(any_number_of_sets_is_interned, teardown),
+		cmocka_unit_test_teardown(a_member_without_a_column_is_named_once, teardown),
 		cmocka_unit_test_teardown(ever_new_names_are_counted_and_do_not_pile_up, teardown),
 		cmocka_unit_test_teardown(a_name_may_be_as_long_as_a_line, teardown),
 	};

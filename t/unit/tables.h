@@ -27,7 +27,7 @@ struct column_spec {
 	int size, scale;
 };
 
-#define SPECS_MAX 8
+#define SPECS_MAX 12
 
 struct table_spec {
 	const char *name;
@@ -70,6 +70,18 @@ static const struct table_spec table_specs[] = {
 		{ "v", COL_TEXT, .flags = NULLABLE, .size = 100 },
 	    } },
 	{ .name = "defaults", .column = { { "id", COL_TEXT, .flags = DEFAULTS, .key = 1, .size = 20 }, { "v", COL_INT, .flags = NULLABLE } } },
+	{ .name = "wide",
+	    .column = {
+		{ "id", COL_INT, .key = 1 },
+		{ "c0", COL_INT, .flags = NULLABLE },
+		{ "c1", COL_INT, .flags = NULLABLE },
+		{ "c2", COL_INT, .flags = NULLABLE },
+		{ "c3", COL_INT, .flags = NULLABLE },
+		{ "c4", COL_INT, .flags = NULLABLE },
+		{ "c5", COL_INT, .flags = NULLABLE },
+		{ "c6", COL_INT, .flags = NULLABLE },
+		{ "c7", COL_INT, .flags = NULLABLE },
+	    } },
 	{ .name = "places",
 	    .column = {
 		{ "topic", COL_TEXT, .key = 1, .size = 100 },
