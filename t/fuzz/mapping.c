@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	stderr = old;
 	if (!m) {
 		must(fail_code() ==
-			(strstr(fail_message(), "server is gone") ? EXIT_UNAVAILABLE : EXIT_CONFIG),
+			(strcmp(fail_message(), TABLES_GONE) == 0 ? EXIT_UNAVAILABLE : EXIT_CONFIG),
 		    "a mistake is one of the configuration");
 		must(fail_code() == EXIT_UNAVAILABLE || strncmp(fail_message(), path, strlen(path)) == 0,
 		    "a mistake names the file");

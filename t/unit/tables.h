@@ -140,6 +140,8 @@ static inline struct table *make_table(const struct table_spec *s)
 	return t;
 }
 
+#define TABLES_GONE "localhost: the server is gone"
+
 /* As table_load() does; of the table "gone" the server does not tell any more. */
 static inline struct table *find_table(void *ctx, const char *name)
 {
@@ -148,7 +150,7 @@ static inline struct table *find_table(void *ctx, const char *name)
 		if (strcmp(table_specs[i].name, name) == 0)
 			return make_table(&table_specs[i]);
 	if (strcmp(name, "gone") == 0)
-		fail(EXIT_UNAVAILABLE, "localhost: the server is gone");
+		fail(EXIT_UNAVAILABLE, TABLES_GONE);
 	else
 		fail(EXIT_CONFIG, "no table %s in database dw", name);
 	return NULL;
