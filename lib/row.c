@@ -356,8 +356,11 @@ static int find_key(struct rows *r)
 		return 0;
 	r->key = (struct value_in){ .json = l->key };
 	if (l->key_enc == ENC_BASE64) {
-		if (stream_key_bytes(l, &r->key_bytes, &bytes) < 0)
-			return reject(r, NULL, NULL, fail_message());
+		if (stream_key_bytes(l, &r->key_bytes, &bytes) < 0) {
+			buf_clear(&r->why); /* the next fail() is not to be the reason */
+			buf_add_str(&r->why, fail_message());
+			return reject(r, NULL, NULL, buf_cstr(&r->why));
+		}
 		r->key = (struct value_in){ .bytes = bytes };
 	}
 	return r->key_members_taken ? scan_key(r) : 0;

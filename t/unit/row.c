@@ -488,6 +488,18 @@ static void the_envelope_fills_what_a_mapping_asks_for(void **state)
 	assert_reject("{\"x\":1}", "places", "topic", "NOT NULL");
 }
 
+static void a_time_that_a_record_has_not_is_left_to_the_server(void **state)
+{
+	begin_file("{\"tables\":[{\"table\":\"dim_users\",\"key\":[\"user_id\"],\"columns\":{\"added_at\":\"@ts\","
+		   "\"source\":\"@topic\"}}]}");
+	assert_values(KEYED("\"u\"", "{\"city\":\"x\"}"), "'u','x',NULL,NULL,'T',NULL");
+	assert_int_equal(row[0].columns->count, 6);
+	/* but no other default: there may be a key among them */
+	assert_reject("{\"user_id\":\"u\",\"city\":\"x\"}", "dim_users", "user_id", "NOT NULL");
+	begin_file("{\"tables\":[{\"table\":\"defaults\",\"columns\":{\"id\":\"@key\"}}]}");
+	assert_reject(KEYED("null", "{\"v\":1}"), "defaults", "id", "NOT NULL");
+}
+
 static void a_time_of_the_envelope_is_in_milliseconds_however_small(void **state)
 {
 	begin_file(
@@ -742,6 +754,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_member_whose_column_takes_another_path_is_known_but_fills_nothing,
 		    teardown),
 		cmocka_unit_test_teardown(the_envelope_fills_what_a_mapping_asks_for, teardown),
+		cmocka_unit_test_teardown(a_time_that_a_record_has_not_is_left_to_the_server, teardown),
 		cmocka_unit_test_teardown(a_time_of_the_envelope_is_in_milliseconds_however_small,
 		    teardown),
 		cmocka_unit_test_teardown(window_is_no_payload_member, teardown),
