@@ -45,6 +45,7 @@ my @TYPES = (
 		'"17\u0000"' => $NUMBER, '"NaN"' => $NUMBER, '"true"' => $NUMBER, '{}' => $NUMBER, '[17]' => $NUMBER,
 	],
 	'INT UNSIGNED' => [ 4294967295 => 4294967295, 4294967296 => range(0, 4294967295) ],
+	'INT(5) ZEROFILL' => [ 17 => '00017', -1 => range(0, 4294967295) ],
 	'BIGINT' => [
 		'9007199254740993' => '9007199254740993', '-9223372036854775808' => '-9223372036854775808',
 		'9223372036854775807' => '9223372036854775807', '9.223372036854775807e18' => '9223372036854775807',
@@ -104,6 +105,7 @@ my @TYPES = (
 		'"12.50"' => '12.5', '""' => $NUMBER,
 	],
 	'FLOAT UNSIGNED' => [ '-0' => 0, '1.5' => '1.5', '-1.5' => $NEGATIVE ],
+	'FLOAT(7,2)' => [ '12.25' => '12.25', '99999.75' => '99999.75', 100000 => [qr/Out of range/] ],
 
 	'CHAR(3)' => [
 		'"abc"' => 'abc', '""' => '', "\"$EMOJI$EMOJI$EMOJI\"" => $EMOJI x 3,
@@ -131,6 +133,9 @@ my @TYPES = (
 		"\"$EMOJI\"" => [qr/Incorrect string value/], '"\u20ac"' => "\xe2\x82\xac",
 	],
 	'VARCHAR(3) CHARACTER SET utf8mb3' => [ '"äöü"' => 'äöü', "\"$EMOJI\"" => [qr/Incorrect string value/] ],
+	'VARCHAR(3) CHARACTER SET gbk' => [
+		'"\u7e17\\\\\'"' => "\xe7\xb8\x97\\'", "\"$EMOJI\"" => [qr/Incorrect string value/],
+	],
 	'TINYTEXT' => [
 		'"' . 'x' x 255 . '"' => 'x' x 255, '"' . 'x' x 256 . '"' => longer('255 bytes'),
 		"\"${\($EMOJI x 64)}\"" => longer('255 bytes'),
@@ -227,6 +232,7 @@ my @TYPES = (
 		'"Red"' => $ENUM, '"red "' => $ENUM, '"2"' => $ENUM,
 		1 => ['is not the name of a value of the ENUM'], 'true' => ['is not the name of a value of the ENUM'],
 	],
+	"ENUM('é','ß') CHARACTER SET latin1" => [ '"é"' => 'é', '"\u00df"' => 'ß', '"e"' => $ENUM, '"É"' => $ENUM ],
 	"ENUM('a','b')" => [ '""' => $ENUM, '"a,b"' => $ENUM ],
 	"SET('x','y','it''s')" => [
 		'"x"' => 'x', '"y,x"' => 'x,y', '""' => '', '[]' => '', '["it\'s","x"]' => "x,it's",
@@ -246,6 +252,7 @@ my @TYPES = (
 	'POINT' => [ '"POINT(1 1)"' => ["cannot be stored: the column's type takes only NULL from here"] ],
 );
 my @MARIADB = (
+	'DECIMAL(38,38)' => [ '1e-38' => '0.' . '0' x 37 . '1', '-0.' . '9' x 38 => '-0.' . '9' x 38, 1 => digits(38, 38) ],
 	'UUID' => [
 		'"123E4567-e89b-12d3-a456-426614174000"' => '123e4567-e89b-12d3-a456-426614174000',
 		'"123e4567"' => ['is no UUID'], 1 => ['is no UUID'],

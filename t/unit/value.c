@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -635,6 +636,34 @@ static void a_datetime_is_utc_with_as_many_digits_as_the_column_has(void **state
 	takes(c, "\"2024-02-29\"", "'2024-02-29 00:00:00'");
 }
 
+/* From year 1 to 9999: libc's calendar, with an offset that leads to it. */
+static void datetimes_are_libcs(void **state)
+{
+	struct column c = temporal(COL_DATETIME, 6);
+	uint64_t seed = 42;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		char json[64], want[64];
+		time_t sec, local;
+		struct tm tm;
+		int offset;
+
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		offset = (int)(seed >> 20) % (24 * 60);
+		sec = (time_t)((seed >> 8) % 315537724800) - 62135510400; /* a day off either end */
+		local = sec + offset * 60;
+		gmtime_r(&sec, &tm);
+		snprintf(want, sizeof(want), "'%04d-%02d-%02d %02d:%02d:%02d.%06d'", tm.tm_year + 1900,
+		    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, i);
+		gmtime_r(&local, &tm);
+		snprintf(json, sizeof(json), "\"%04d-%02d-%02dT%02d:%02d:%02d.%06d%c%02d:%02d\"",
+		    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		    i, offset < 0 ? '-' : '+', abs(offset) / 60, abs(offset) % 60);
+		takes(c, json, want);
+	}
+}
+
 static void what_is_no_date_and_time_is_none(void **state)
 {
 	static const char *const bad[] = { "\"\"", "\"2026-02-30T00:00:00\"", "\"2026-02-29\"",
@@ -932,6 +961,7 @@ int main(void)
 		cmocka_unit_test(a_set_is_given_by_its_names),
 		cmocka_unit_test(addresses_are_checked),
 		cmocka_unit_test(a_datetime_is_utc_with_as_many_digits_as_the_column_has),
+		cmocka_unit_test(datetimes_are_libcs),
 		cmocka_unit_test(what_is_no_date_and_time_is_none),
 		cmocka_unit_test(epoch_times_are_told_apart_by_size),
 		cmocka_unit_test(a_timestamp_ends_in_2038),
