@@ -183,10 +183,10 @@ static struct known by_sqlstate(const char *state)
 		enum db_result result;
 		enum exit_code code;
 	} classes[] = {
-		{ "08", DB_LOST, 0 },                                /* connection */
+		{ "08", DB_LOST, 0 },           /* connection */
 		{ "21", DB_FAIL, EXIT_CONFIG }, /* so many columns, one row of a subquery */
-		{ "22", DB_REJECT, 0 },                              /* data exception */
-		{ "23", DB_REJECT, 0 },                              /* integrity constraint */
+		{ "22", DB_REJECT, 0 },         /* data exception */
+		{ "23", DB_REJECT, 0 },         /* integrity constraint */
 		{ "28", DB_FAIL, EXIT_PERM }, { "40", DB_RETRY, 0 }, /* transaction rollback */
 		{ "42", DB_FAIL, EXIT_CONFIG }, /* syntax, unknown table or column */
 		{ "45", DB_REJECT, 0 },         /* SIGNAL */

@@ -20,7 +20,7 @@ sub db
 {
 	my ($db, @commands) = @_;
 	my $r = run($DB, $db->args, @commands, { timeout => 60 });
-	diag $r->{err} if $r->{exit};
+	fail "db ended with $r->{exit}: $r->{err}" if $r->{exit};
 	return $r->{out};
 }
 
@@ -104,6 +104,7 @@ subtest 'option files that the client library would pass over' => sub {
 
 	refused(try('--defaults-file', "$dir/none", 'about'), 78, qr{\Q$dir\E/none: No such file}, 'not there');
 	refused(try('--defaults-file', $dir, 'about'), 78, qr{\Q$dir\E: not a file}, 'a directory');
+	refused(try('--defaults-file', '/proc/self/mem', 'about'), 78, qr{/proc/self/mem: }, 'one that cannot be read');
 	refused($open->("[client]\n", 0666), 78, qr/\Q$file\E: anybody may write/, 'anybody may write to it');
 	refused($open->("[client]\nuser=joe\n ssl_mode = VERIFY_CA\n"), 78,
 	    qr/\Q$file\E:3: ssl_mode: (MariaDB|MySQL)'s client library does not know it/, 'ssl-mode, which only the mysql programs know');
@@ -192,12 +193,30 @@ sub losing
 	my $back = finish($p);
 	like $back->{out}, qr/\Aok 0\nlost \d+ .*\nagain\nok 0\n\z/, 'reconnecting until somebody listens';
 
-	$p = talk($db, '--defaults-file', $proxy->defaults, '--timeout', 1, 'run', 'DO 7', 'wait', 'run', 'DO 1', 'reconnect');
+	$p = talk($db, '--defaults-file', $proxy->defaults, '--timeout', 1, 'run', 'DO 7', 'wait', 'run', 'DO 1', 'reconnect', 'run', 'DO 2');
 	wait_until(20, 'the connection', sub { slurp($p->{out}) =~ /^ok 0$/m });
 	$proxy->rule('before', qr/^DO 1/);
 	$proxy->refuse(3);
 	print { $p->{to} } "\n";
-	refused(finish($p), 69, qr/127\.0\.0\.1:\d+ as sluice: Can't connect/, '.. at most for the timeout');
+	like finish($p)->{out}, qr/\Aok 0\nlost .*\naway: 127\.0\.0\.1:\d+ as sluice: Can't connect.* \(69\)\nlost 2006 not connected \(0\)\n\z/,
+	    '.. at most for the timeout';
+	wait_until(20, 'the proxy', sub { try(@through, 'about')->{exit} == 0 });
+
+	for my $sql ('SET NAMES', 'SET SESSION', 'SELECT VERSION') {
+		$proxy->rule('reply', qr/^\Q$sql\E/);
+		refused(try(@through, 'about'), 69, qr/127\.0\.0\.1:\d+ as sluice: .*: .*Lost connection/, "while connecting, at $sql");
+	}
+	$db->sql('CREATE TABLE t (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES t (id))');
+	for my $from (qw(COLUMNS TABLES STATISTICS), 'KEY_COLUMN_USAGE|REFERENTIAL_CONSTRAINTS', 'REFERENTIAL_CONSTRAINTS WHERE DELETE_RULE') {
+		$proxy->rule('before', qr/information_schema\.(?:$from)/);
+		like try(@through, 'table', 't')->{out}, qr/^reading information_schema: .* \(69\)$/, "while reading $from";
+	}
+	if ($db->flavour eq 'mariadb') {
+		$proxy->rule('before', qr/^SHOW CREATE/);
+		like try(@through, 'table', 't')->{out}, qr/^SHOW CREATE TABLE: .* \(69\)$/, 'while reading CHECKs';
+	}
+	$proxy->rule('before', qr/^DO 1/);
+	refused(try(@through, 'must', 'DO 1'), 69, qr/trying: 127\.0\.0\.1:\d+ as sluice: .* \(error 20\d\d\)/, 'where it must not');
 }
 
 sub killed
@@ -274,6 +293,9 @@ sub errors
 	is db($db, 'run', 'SELECT 1', 'select', 'SELECT NULL, 2 UNION SELECT 3, 4', 'stop', 'SELECT 1 UNION SELECT 2', 'select', 'SELECT 5'),
 	    "ok 0\n\\N\t2\n3\t4\nok 0\n1\nfail 0 stopped (65)\n5\nok 0\n", 'rows: all are read, also when the first is enough';
 	is db($db, 'run', 'UPDATE p SET id = 1'), "ok 1\n", 'a row that was found counts, changed or not';
+	refused(try($db->args, 'must', 'DO 1', 'must', 'INSERT INTO p VALUES (NULL)'), 65, qr/trying: Column 'id' cannot be null \(error 1048\)/, 'a reject where none may be');
+	refused(try($db->args, 'must', 'INSERT INTO none VALUES (1)'), 78, qr/trying: Table '.*' doesn't exist \(error 1146\)/, 'a failure');
+	refused(try($db->args, 'must', 'KILL QUERY CONNECTION_ID()'), 75, qr/trying: Query execution was interrupted \(error 1317\)/, 'what could be tried again');
 	like db($db, 'select', 'SELECT 1 UNION ALL SELECT (SELECT 1 UNION SELECT 2)'), qr/^fail 1242 .*\(\d+\)$/m, 'an error amid rows';
 }
 
@@ -320,6 +342,8 @@ sub rights
 	like $as->('parent', $parent, 'table', 't'), qr/^no table t in database $name, or no right to see it \(78\)$/, 'without any right to it';
 	my $column = [ "SELECT (j), INSERT (j) ON `$name`.t" ];
 	like $as->('onecol', $column, 'table', 't'), qr/^table t.* primary key.* \(78\)$/, 'without a right to its key';
+	my $columns = [ map { "$_ (id, j, p) ON `$name`.t" } qw(SELECT INSERT UPDATE) ];
+	like $as->('columns', $columns, 'table', 't'), qr/\At:.*\n  id .* key0\n  j .*\n  p .*\n\z/, 'with rights to all of its columns';
 	like $as->('parent', [], 'run', 'INSERT INTO p VALUES (1)', 'run', 'DELETE FROM p', 'run', 'CREATE TABLE n (i INT)', 'run',
 	    'FLUSH TABLES'), qr/\Afail 1142 .*\(77\)\nfail 1142 .*\(77\)\nfail 1142 .*\(77\)\nfail 1227 .*\(77\)\n\z/, 'rights are no rejects';
 }

@@ -7,7 +7,7 @@
  *	long N             a statement of N bytes
  *	quote              whether text and bytes come back as they were
  *	big N              a result of N MB in rows of one; by how many MB the process grew
- *	reconnect
+ *	reconnect          "again", or "away: MESSAGE (CODE)"
  *	wait               for a line on stdin
  *	table NAME         what table_load says of it; any NAME: with any_unique
  *	order NAME,NAME..  in which they are written
@@ -223,8 +223,9 @@ static int command(struct db *db, char **arg)
 	}
 	if (strcmp(what, "reconnect") == 0) {
 		if (db_reconnect(db) < 0)
-			return -1;
-		printf("again\n");
+			printf("away: %s (%d)\n", fail_message(), (int)fail_code());
+		else
+			printf("again\n");
 		return 1;
 	}
 	if (strcmp(what, "wait") == 0)

@@ -173,6 +173,11 @@ static void a_row_too_big_for_the_engine_is_the_records_fault(void **state)
 	assert_judged(cases, COUNT(cases));
 }
 
+static void a_connection_that_was_never_made_can_be_closed(void **state)
+{
+	db_close(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +189,7 @@ int main(void)
 		cmocka_unit_test(lost_and_retry),
 		cmocka_unit_test(unknown_numbers_go_by_their_sqlstate),
 		cmocka_unit_test(a_row_too_big_for_the_engine_is_the_records_fault),
+		cmocka_unit_test(a_connection_that_was_never_made_can_be_closed),
 	};
 
 	return cmocka_run_group_tests_name("db", tests, NULL, NULL);
