@@ -382,6 +382,8 @@ is_deeply [ sort keys %answer ], [ sort keys %query ], 'each question has an ans
 my @order = qw(transactions user-totals blacklist windows type-totals sales payment-methods reference);
 is_deeply [ sort keys %mapping ], [ sort @order ], 'each mapping is tried';
 is_deeply [ grep { !$mapping{$_} } @KINDS ], [], 'each kind of txgen has a mapping';
+my ($shown) = slurp("$SRC/man/sluice.7") =~ /^(\{"tables".*?^\]\})/ms;
+is_deeply json($shown), json(slurp($mapping{'user-totals'})), 'sluice(7) shows one of them as it is';
 make_streams();
 expect_tables();
 is scalar(grep { /^-- Index: / } map { split /\n/ } values %query), 6, 'six say which index they use';
