@@ -188,6 +188,15 @@ static inline size_t utf8_sequence(const char *p, const char *end)
 	return n;
 }
 
+size_t utf8_length(const char *p, size_t n)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < n; i++)
+		length += ((byte)p[i] & 0xc0) != 0x80; /* those that continue none */
+	return length;
+}
+
 bool utf8_valid(const char *p, size_t n)
 {
 	return json_escaped_size(p, n) != SIZE_MAX;

@@ -102,6 +102,7 @@ void json_escape(struct buf *to, const char *p, size_t n);
 /* How many bytes json_escape would append, quotes included; SIZE_MAX when p is not valid UTF-8. */
 size_t json_escaped_size(const char *p, size_t n);
 bool utf8_valid(const char *p, size_t n);
+size_t utf8_length(const char *p, size_t n); /* characters, of valid UTF-8 */
 
 /* A JSON number that is an integer without fraction and exponent and fits. 0 or -1. */
 int json_int64(struct span raw, int64_t *out);

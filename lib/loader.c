@@ -14,8 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POLL_MS        5 /* a window that is due while the server is busy: so soon it is looked at again */
-#define NAME_MAX_CHARS 191 /* of sluice_positions.name */
+#define POLL_MS 5 /* a window that is due while the server is busy: so soon it is looked at again */
 
 struct loader {
 	struct loader_options o;
@@ -140,19 +139,6 @@ static void wait_idle(struct loader *l)
 
 /* ---- opening ---- */
 
-static int check_name(struct loader *l)
-{
-	size_t n = strlen(l->name), chars = 0;
-
-	for (size_t i = 0; i < n; i++)
-		chars += (l->name[i] & 0xc0) != 0x80;
-	if (chars > NAME_MAX_CHARS)
-		return fail(EXIT_CONFIG,
-		    "the name is longer than %d characters: give a shorter one with -N",
-		    NAME_MAX_CHARS);
-	return 0;
-}
-
 static int prepare(struct loader *l)
 {
 	struct apply_options apply = { .name = l->name,
@@ -160,7 +146,8 @@ static int prepare(struct loader *l)
 		.partial = l->o.partial,
 		.timeout_ms = l->o.timeout_ms };
 
-	if (check_name(l) < 0 || (!l->o.dry && warehouse_prepare(l->db, l->o.rejects) < 0) ||
+	if (warehouse_check_name(l->name) < 0 ||
+	    (!l->o.dry && warehouse_prepare(l->db, l->o.rejects) < 0) ||
 	    warehouse_positions(l->db, l->name, &l->positions) < 0)
 		return -1;
 	if (l->o.dry)
@@ -408,6 +395,8 @@ int loader_line(struct loader *l, struct span text, uint64_t number, bool tail)
 			    number);
 		return fail_context("stdin:%" PRIu64, number);
 	}
+	if (warehouse_check_topic(line.topic) < 0)
+		return fail_context("stdin:%" PRIu64, number);
 	if (line.kind == LINE_MARK) {
 		if (positions_mark(&l->positions, &line) < 0) {
 			l->discard = true;

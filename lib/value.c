@@ -73,20 +73,10 @@ static void put_text(const struct value_in *in, struct span text, struct buf *sq
 	buf_add_char(sql, '\'');
 }
 
-/* Characters of valid UTF-8: the bytes that continue none. */
-static int64_t characters(struct span s)
-{
-	int64_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-	return n;
-}
-
 /* Whether the column has room for all of it. */
 static enum value_result check_length(struct value *v, const struct column *c, struct span s)
 {
-	if (c->chars >= 0 && s.n > (uint64_t)c->chars && characters(s) > c->chars)
+	if (c->chars >= 0 && s.n > (uint64_t)c->chars && utf8_length(s.p, s.n) > (uint64_t)c->chars)
 		return value_reject(v, "is longer than %lld character%s", (long long)c->chars,
 		    plural((uint64_t)c->chars));
 	if (c->octets >= 0 && s.n > (uint64_t)c->octets)

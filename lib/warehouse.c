@@ -8,6 +8,9 @@
 /* Large enough for any position list to be quick, and far below any max_allowed_packet that servers start with. */
 #define ROWS 500
 
+#define NAME_CHARS  191 /* of sluice_positions.name */
+#define TOPIC_CHARS 249 /* of sluice_positions.topic: Kafka's own limit */
+
 static const char create_positions[] =
     "CREATE TABLE IF NOT EXISTS sluice_positions ("
     "name VARCHAR(191) NOT NULL COMMENT 'of the pipeline: mysql-upsert -N',"
@@ -68,6 +71,26 @@ int warehouse_prepare(struct db *db, bool rejects)
 	return rejects
 	    ? prepare_table(db, "sluice_rejects", create_rejects, sizeof(create_rejects) - 1)
 	    : 0;
+}
+
+int warehouse_check_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (utf8_length(name, n) <= NAME_CHARS)
+		return 0;
+	return fail(EXIT_CONFIG,
+	    "the name is longer than %d characters: give a shorter one with -N", NAME_CHARS);
+}
+
+int warehouse_check_topic(struct span topic)
+{
+	if (topic.n > TOPIC_CHARS && utf8_length(topic.p, topic.n) > TOPIC_CHARS)
+		return fail(EXIT_DATA, "the topic's name is longer than %d characters", TOPIC_CHARS);
+	if (topic.n > 0 && topic.p[topic.n - 1] == ' ')
+		return fail(EXIT_DATA, "the topic's name ends with a blank: \"%.*s\"", (int)topic.n,
+		    topic.p);
+	return 0;
 }
 
 /* ---- reading ---- */
@@ -188,11 +211,17 @@ enum db_result warehouse_meet(struct db *db, const char *name, const struct wind
 
 struct comparison {
 	const struct window_move *move; /* of the batch */
-	size_t count, at;               /* the next that a row is expected for */
+	size_t count, at;               /* where the next row is likely to belong */
 	size_t old, new, wanted;
 };
 
-/* The rows come in the order of the moves. */
+static bool is_place(const struct window_move *m, struct span topic, int64_t part)
+{
+	return m->moved && m->place->partition == part &&
+	    span_eq(topic, (struct span){ m->place->topic, m->place->topic_len });
+}
+
+/* The rows come in the order of the moves, but where a topic has a character below the blank. */
 static int compare_row(void *ctx, const struct span *v, size_t columns)
 {
 	struct comparison *c = ctx;
@@ -201,14 +230,15 @@ static int compare_row(void *ctx, const struct span *v, size_t columns)
 	(void)columns;
 	if (read_position(v, &part, &next, &last_offset, &last_ts) < 0)
 		return -1;
-	for (; c->at < c->count; c->at++) {
-		const struct window_move *m = &c->move[c->at];
+	for (size_t i = 0; i < c->count; i++) {
+		size_t at = (c->at + i) % c->count;
+		const struct window_move *m = &c->move[at];
 
-		if (!m->moved || m->place->partition != part || !span_is(v[0], m->place->topic))
+		if (!is_place(m, v[0], part))
 			continue;
 		c->old += m->from_stored ? v[2].p && next == m->from_next : !v[2].p;
 		c->new += v[2].p &&next == m->next;
-		c->at++;
+		c->at = at + 1;
 		break;
 	}
 	return 0;

@@ -21,6 +21,13 @@ int warehouse_prepare(struct db *db, bool rejects);
 /* Whether a table of that name is there: 1, 0, or -1 with fail(). */
 int warehouse_has(struct db *db, const char *table);
 
+/*
+ * Whether the tables can hold a NAME, and a topic so that it can be told from all others (they compare without blanks at
+ * the end). 0, or -1 with fail(): EXIT_CONFIG, EXIT_DATA.
+ */
+int warehouse_check_name(const char *name);
+int warehouse_check_topic(struct span topic);
+
 /* Loads the positions of `name`, none when there is no table. 0 or -1 with fail(). */
 int warehouse_positions(struct db *db, const char *name, struct positions *to);
 
