@@ -8,6 +8,8 @@
 
 #include <errmsg.h>
 #include <mysql.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -235,6 +237,20 @@ static int prepare_session(struct db *db)
 	return 0;
 }
 
+/*
+ * A statement may take long, but a host that is gone does not answer ever: by default the kernel would find out after
+ * two hours. It answers to the kernel's probes however busy the server is. Nothing of this matters on a Unix socket.
+ */
+static void notice_dead_host(const struct db *db)
+{
+	int ms = (int)db->c.timeout_ms, probe = ms < 3000 ? 1 : ms / 3000, probes = 2;
+
+	setsockopt(db->mysql->net.fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe, sizeof(probe));
+	setsockopt(db->mysql->net.fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe, sizeof(probe));
+	setsockopt(db->mysql->net.fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(db->mysql->net.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
 static void disconnect(struct db *db)
 {
 	if (db->mysql)
@@ -261,6 +277,7 @@ static int connect_once(struct db *db, int64_t timeout_ms)
 	/* An option file may say reconnect: a statement behind a lost one would run outside the transaction. */
 	mysql_options(db->mysql, MYSQL_OPT_RECONNECT, &(my_bool){ 0 });
 #endif
+	notice_dead_host(db);
 	return check_tls(db) < 0 ? -1 : prepare_session(db);
 }
 
@@ -352,7 +369,7 @@ const char *db_database(const struct db *db)
 
 /* ---- statements ---- */
 
-static enum db_result send(struct db *db, const char *sql, size_t n)
+static enum db_result query(struct db *db, const char *sql, size_t n)
 {
 	db->err = 0;
 	buf_clear(&db->error);
@@ -400,7 +417,7 @@ static enum db_result read_rows(struct db *db, int (*row)(void *, const struct s
 
 enum db_result db_run(struct db *db, const char *sql, size_t n, uint64_t *matched)
 {
-	enum db_result r = send(db, sql, n);
+	enum db_result r = query(db, sql, n);
 
 	if (r == DB_OK && mysql_field_count(db->mysql) > 0)
 		return read_rows(db, NULL, NULL);
@@ -431,7 +448,7 @@ enum db_result db_runf(struct db *db, const char *fmt, ...)
 enum db_result db_select(struct db *db, const char *sql, size_t n,
     int (*row)(void *ctx, const struct span *value, size_t columns), void *ctx)
 {
-	enum db_result r = send(db, sql, n);
+	enum db_result r = query(db, sql, n);
 
 	return r == DB_OK ? read_rows(db, row, ctx) : r;
 }

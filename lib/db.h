@@ -19,7 +19,7 @@ struct db_config {
 	const char *defaults_file; /* NULL: the client library's usual files. Groups [client] and [sluice] */
 	const char *host, *user, *socket, *database; /* NULL: as the option files say */
 	int64_t port;                                /* 0: likewise */
-	int64_t timeout_ms;                          /* to connect; a statement may take longer */
+	int64_t timeout_ms; /* to connect, and until a dead host is noticed; a statement may take longer */
 };
 
 /* --defaults-file -h -P -S -u -D --timeout: rows of an option table with host_letter, for a struct db_config. */

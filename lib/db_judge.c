@@ -187,7 +187,8 @@ static struct known by_sqlstate(const char *state)
 		{ "21", DB_FAIL, EXIT_CONFIG }, /* so many columns, one row of a subquery */
 		{ "22", DB_REJECT, 0 },         /* data exception */
 		{ "23", DB_REJECT, 0 },         /* integrity constraint */
-		{ "28", DB_FAIL, EXIT_PERM }, { "40", DB_RETRY, 0 }, /* transaction rollback */
+		{ "28", DB_FAIL, EXIT_PERM },   /* authorization */
+		{ "40", DB_RETRY, 0 },          /* transaction rollback */
 		{ "42", DB_FAIL, EXIT_CONFIG }, /* syntax, unknown table or column */
 		{ "45", DB_REJECT, 0 },         /* SIGNAL */
 	};

@@ -219,6 +219,26 @@ sub losing
 	refused(try(@through, 'must', 'DO 1'), 69, qr/trying: 127\.0\.0\.1:\d+ as sluice: .* \(error 20\d\d\)/, 'where it must not');
 }
 
+# Seconds until the kernel asks whether the other side of its connection to this port is still there.
+sub probe_in
+{
+	my ($port) = @_;
+	my ($timer) = slurp('/proc/net/tcp') =~ /^ *\d+: \w+:\w+ \w+:@{[sprintf '%04X', $port]} 01 \w+:\w+ 02:(\w+) /m;
+	return defined $timer ? hex($timer) / 100 : undef;
+}
+
+sub dead_host
+{
+	my ($db) = @_;
+	$db->database('dw');
+	my $p = talk($db, '--defaults-file', $db->option_file($db->tcp), '--timeout', 3, 'run', 'DO 1', 'wait', 'run', 'DO SLEEP(2)');
+	wait_until(20, 'the connection', sub { slurp($p->{out}) =~ /^ok 0$/m });
+	my $seconds = probe_in($db->port);
+	cmp_ok $seconds // 7200, '<', 2, 'a third of the timeout until the first probe';
+	print { $p->{to} } "\n";
+	is finish($p)->{out}, "ok 0\nok 0\n", 'a server that works answers probes';
+}
+
 sub killed
 {
 	my ($db) = @_;
@@ -567,7 +587,7 @@ sub no_tls
 	refused($r, 69, qr/127\.0\.0\.1:\d+ as sluice: the server has no TLS, which ssl-ca asks for/, 'no TLS');
 }
 
-my @subtests = (connecting => \&connecting, 'lost connections' => \&losing, killed => \&killed, errors => \&errors, limits => \&limits,
+my @subtests = (connecting => \&connecting, 'lost connections' => \&losing, 'a host that is gone' => \&dead_host, killed => \&killed, errors => \&errors, limits => \&limits,
     rights => \&rights, 'locks and read-only' => \&read_only, types => \&types, 'tables that cannot be kept right' => \&unfit,
     'names of any kind' => \&names, references => \&references);
 
