@@ -2,7 +2,7 @@
 #	format | completions | fuzz | deps | clean
 #
 #	make check [LONG=1] [SANITIZER=address,undefined]    all tests, with a real Kafka, MariaDB and MySQL
-#	make soak [KILLS=10000]                              kill -9 so often; goes on where it was stopped (build/soak)
+#	make soak [KILLS=10000]                              kill -9 so often of each sink; goes on where it was stopped (build/soak)
 #	make mutants                                         breaks the protocol in many ways; the tests must notice
 #	make bench [LONG=1] [BENCH="kread idle ..."]         speed and memory, held against the targets
 #	make threads, make valgrind [SKIP="clock lake"]      unit tests by the thread sanitizer, by memcheck

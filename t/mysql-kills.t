@@ -37,7 +37,7 @@ sub work
 	my ($flavour, $out) = @_;
 	mkdir "$dir/$flavour";
 	my $w = Sluice::Kills::Warehouse->new(flavour => $flavour, changes => $changes, dir => "$dir/$flavour");
-	my @order = map { my @r = $w->kinds; ($w->with_broker, @r, @r) } 1;
+	my @order = ($w->with_broker, ($w->recorded_kinds) x 2);
 	my ($kills, $fenced, $failed) = (0, 0, 0);
 
 	for (my $i = 0; $kills < $wanted && $failed < 3; $i++) {

@@ -57,7 +57,7 @@ sub record
 sub make
 {
 	my ($c, $stem, $partitions, $count, %o) = @_;
-	my $name = kt(create => on => $c->{brokers}, topic => "$stem-$$", partitions => $partitions,
+	my $name = kt(create => on => $c->{brokers}, topic => "CHANGES-$stem-$$", partitions => $partitions,
 	    config => { 'retention.ms' => -1 }); # the times of the records are long past
 	my @parts = $o{transactions} ? ('produce', 'commit', 'abort', 'commit', 'produce') : ('produce');
 	my $t = $c->{topics}{$stem} = { stem => $stem, name => $name, records => [], ends => {} };

@@ -5,7 +5,7 @@ package Sluice::Kills::Warehouse;
 #
 #	my $w = Sluice::Kills::Warehouse->new(flavour => 'mysql', changes => $changes, dir => $dir);
 #	my $round = $w->round('reduced', wanted => 6);    a Sluice::Kills::Load that has been run
-#	$w->kinds, $w->with_broker                       the names: from recorded streams, and with kread before it
+#	$w->recorded_kinds, $w->with_broker              the names: from recorded streams, and with kread before it
 
 use strict;
 use warnings;
@@ -60,7 +60,7 @@ my %broker = (
 	'kread, a trickle' => sub { my ($w) = @_; return $w->from_broker('FOUR', slow => 1, rows => 10000, buffer => '1M', triggers => 1) },
 );
 
-sub kinds { return sort keys %recorded }
+sub recorded_kinds { return sort keys %recorded }
 
 sub with_broker { return sort keys %broker }
 
