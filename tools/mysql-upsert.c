@@ -182,8 +182,10 @@ static const struct opt table[] = {
 
 static const struct opt_tool tool = {
 	"mysql-upsert",
-	"[--defaults-file FILE] [-D DB] -T TABLE [-k COL,...] [-r] [-i SEC] [-N NAME] [-a]\n"
-	"[--defaults-file FILE] [-D DB] -M MAPPING [-T TABLE] [-r] [-i SEC] [-N NAME] [-a]\n"
+	"[--defaults-file FILE] [-D DB] -T TABLE [-k COL,...] [-r]\n"
+	" [-i SEC] [-N NAME] [-a]\n"
+	"[--defaults-file FILE] [-D DB] -M MAPPING [-T TABLE] [-r]\n"
+	" [-i SEC] [-N NAME] [-a]\n"
 	"-n -T TABLE | -M MAPPING\n"
 	"-Q -T TABLE | -M MAPPING | -N NAME [TOPIC ...]\n"
 	"--rejects | --replay [--force] -T TABLE | -M MAPPING",
