@@ -226,6 +226,7 @@ static int compare_row(void *ctx, const struct span *v, size_t columns)
 {
 	struct comparison *c = ctx;
 	int64_t part, next, last_offset, last_ts;
+	bool stands;
 
 	(void)columns;
 	if (read_position(v, &part, &next, &last_offset, &last_ts) < 0)
@@ -236,8 +237,10 @@ static int compare_row(void *ctx, const struct span *v, size_t columns)
 
 		if (!is_place(m, v[0], part))
 			continue;
-		c->old += m->from_stored ? v[2].p && next == m->from_next : !v[2].p;
-		c->new += v[2].p &&next == m->next;
+		stands = v[2].p != NULL;
+		c->old += stands == m->from_stored && (!stands || next == m->from_next);
+		c->new += stands &&next == m->next &&last_offset == m->last_offset &&last_ts ==
+		    m->last_ts;
 		c->at = at + 1;
 		break;
 	}
