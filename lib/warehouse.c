@@ -239,8 +239,8 @@ static int compare_row(void *ctx, const struct span *v, size_t columns)
 			continue;
 		stands = v[2].p != NULL;
 		c->old += stands == m->from_stored && (!stands || next == m->from_next);
-		c->new += stands &&next == m->next &&last_offset == m->last_offset &&last_ts ==
-		    m->last_ts;
+		if (stands && next == m->next && last_offset == m->last_offset && last_ts == m->last_ts)
+			c->new ++;
 		c->at = at + 1;
 		break;
 	}
