@@ -268,8 +268,8 @@ static enum db_result settle(struct apply *a, struct task *t, bool *done)
 
 	if (r != DB_OK)
 		return r;
-	*done = state.new &&any_moved(t->sent, t->sent_moves);
-	if (!state.old && !state.new)
+	*done = state.done && any_moved(t->sent, t->sent_moves);
+	if (!state.old && !state.done)
 		return overtaken(a);
 	t->uncertain = false;
 	return DB_OK;

@@ -212,7 +212,7 @@ enum db_result warehouse_meet(struct db *db, const char *name, const struct wind
 struct comparison {
 	const struct window_move *move; /* of the batch */
 	size_t count, at;               /* where the next row is likely to belong */
-	size_t old, new, wanted;
+	size_t old, done, wanted;
 };
 
 static bool is_place(const struct window_move *m, struct span topic, int64_t part)
@@ -240,7 +240,7 @@ static int compare_row(void *ctx, const struct span *v, size_t columns)
 		stands = v[2].p != NULL;
 		c->old += stands == m->from_stored && (!stands || next == m->from_next);
 		if (stands && next == m->next && last_offset == m->last_offset && last_ts == m->last_ts)
-			c->new ++;
+			c->done++;
 		c->at = at + 1;
 		break;
 	}
@@ -280,7 +280,7 @@ enum db_result warehouse_lock(struct db *db, const char *name, const struct wind
 
 	if (r != DB_OK)
 		return r;
-	*state = (struct warehouse_state){ c.old == c.wanted, c.new == c.wanted };
+	*state = (struct warehouse_state){ c.old == c.wanted, c.done == c.wanted };
 	return DB_OK;
 }
 

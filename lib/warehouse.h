@@ -40,8 +40,8 @@ enum db_result warehouse_meet(struct db *db, const char *name, const struct wind
 
 /* What was found: both can be true, when a position of a recreated topic comes to stand where the old one stood. */
 struct warehouse_state {
-	bool old; /* all as this run began from */
-	bool new; /* all as the moves want them, with the last records */
+	bool old;  /* all as this run began from */
+	bool done; /* all as the moves want them, with the last records */
 };
 
 /* Within a transaction: locks the rows of the moves, in key order, and compares. No moves: both. */
