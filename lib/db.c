@@ -111,14 +111,12 @@ static void name_place(struct db *db)
 	const char *socket = db->c.socket ? db->c.socket : o->unix_socket;
 	const char *user = db->c.user ? db->c.user : o->user;
 	const struct passwd *login = getpwuid(geteuid());
+	unsigned port = db->c.port ? (unsigned)db->c.port : o->port;
 	struct buf b = BUF_INIT;
 
 	if (o->protocol == MYSQL_PROTOCOL_TCP ||
 	    (o->protocol != MYSQL_PROTOCOL_SOCKET && host && strcmp(host, "localhost") != 0))
-		buf_addf(&b, "%s:%u", host ? host : "localhost",
-		    db->c.port    ? (unsigned)db->c.port
-			: o->port ? o->port
-				  : MYSQL_PORT);
+		buf_addf(&b, "%s:%u", host ? host : "localhost", port ? port : MYSQL_PORT);
 	else
 		buf_addf(&b, "%s", socket ? socket : "localhost");
 	buf_addf(&b, " as %s", user ? user : login ? login->pw_name : "nobody");
@@ -227,10 +225,14 @@ static int about(void *ctx, const struct span *value, size_t columns)
 
 static int prepare_session(struct db *db)
 {
-	if (db_must(db, db_run(db, SESSION, strlen(SESSION), NULL), "preparing the session") < 0 ||
-	    db_must(db, db_run(db, ISOLATION, strlen(ISOLATION), NULL), "preparing the session") < 0 ||
-	    db_must(db, db_select(db, ABOUT, strlen(ABOUT), about, db), "asking for the version") < 0)
-		return fail_context("%s", db->place);
+	enum db_result r = db_run(db, SESSION, strlen(SESSION), NULL);
+
+	if (r == DB_OK)
+		r = db_run(db, ISOLATION, strlen(ISOLATION), NULL);
+	if (r == DB_OK)
+		r = db_select(db, ABOUT, strlen(ABOUT), about, db);
+	if (r != DB_OK)
+		return refused(db);
 	if (!db->database)
 		return fail(EXIT_CONFIG, "%s: no database: -D, or database= in group [" GROUP "]",
 		    db->place);
@@ -239,7 +241,8 @@ static int prepare_session(struct db *db)
 
 /*
  * A statement may take long, but a host that is gone does not answer ever: by default the kernel would find out after
- * two hours. It answers to the kernel's probes however busy the server is. Nothing of this matters on a Unix socket.
+ * two hours. It answers to the kernel's probes however busy the server is. (A server that takes none of a statement's
+ * bytes for so long is as good as gone.) Nothing of this matters on a Unix socket.
  */
 static void notice_dead_host(const struct db *db)
 {
