@@ -25,7 +25,7 @@ sub records
 	my $p = $o{partition} // 0;
 	return join '', map {
 		my $key = $o{keys} ? $o{keys}[ $_ % @{ $o{keys} } ] : sprintf 'k%d-%04d', $p, $_;
-		qq({"topic":"T","partition":$p,"offset":$_,"tstype":"create","ts":@{[ 1000 + $_ ]},"key":"$key","payload":{"n":$_}}\n);
+		qq({"topic":"T","partition":$p,"offset":$_,"tstype":"create","ts":@{[ ($o{at} // 1000) + $_ ]},"key":"$key","payload":{"n":@{[ ($o{n} // 0) + $_ ]}}}\n);
 	} $from .. $to;
 }
 
@@ -264,6 +264,21 @@ sub commit_lost
 	}
 }
 
+# A topic made anew may come to stand where the old one stood: the position before and after the COMMIT is the same.
+sub commit_lost_and_recreated
+{
+	for my $when (qw(before mid reply)) {
+		new_database();
+		is run(upsert($db), { stdin => records(0, 29) })->{exit}, 0, "recreated, lost $when COMMIT: the old topic";
+		$proxy->rule($when, qr/^COMMIT/);
+		my $r = run(upsert($proxy, '--recreated'), { stdin => records(0, 29, at => 5000, n => 100) });
+		is $r->{exit}, 0, "recreated, lost $when COMMIT: 0" or diag $r->{err};
+		$db->sql('DELETE FROM t_seen WHERE n < 100');
+		is_deeply [ applied_wrongly(100, 129) ], [], "recreated, lost $when COMMIT: each record was applied once";
+		is $db->value("SELECT last_ts FROM sluice_positions"), 5029, "recreated, lost $when COMMIT: its last record";
+	}
+}
+
 # While it cannot connect another run of the name goes on: it must not take the other's position for its own COMMIT.
 sub commit_lost_and_overtaken
 {
@@ -303,6 +318,7 @@ for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
 	subtest "$flavour: a deadlock" => \&deadlock;
 	subtest "$flavour: locks all the time" => \&adversary;
 	subtest "$flavour: the connection is lost at COMMIT" => \&commit_lost;
+	subtest "$flavour: lost at COMMIT, a topic made anew" => \&commit_lost_and_recreated;
 	subtest "$flavour: lost at COMMIT and overtaken" => \&commit_lost_and_overtaken;
 	undef $proxy;
 	$db->kill9;
