@@ -224,6 +224,22 @@ for my $db (@servers) {
 			like rows($db, 'SELECT * FROM windows WHERE type = "ONE"'), qr/^ONE\|2026-11-21 00:00:00.000\|\d+\.00$/;
 		};
 
+		subtest 'names are names, whatever is in them' => sub {
+			my $table = q{o`dd "t' \\x};
+			my @columns = ('a`b', q{c"d'}, 'e\\f', "h\ni", 'j.k', '@key', "\x{e9}", '-- ;');
+			my $bytes = sub { utf8::encode(my $copy = $_[0]); return $copy };
+			my $quote = sub { '`' . $bytes->($_[0]) =~ s/`/``/gr . '`' };
+			$db->sql('CREATE TABLE ' . $quote->($table) . '(' . join(',', map { $quote->($_) . ' VARCHAR(20)' } @columns)
+			    . ', PRIMARY KEY (`a``b`))');
+			my %from = map { $_ => '.[' . JSON::PP->new->allow_nonref->encode("$_!") . ']' } @columns[2 .. 7];
+			my $mapping = { tables => [ { table => $table, key => ['a`b'], columns => { %from, q{c"d'} => { const => q{'"`\\} } } } ] };
+			my $r = upsert($db, $mapping, record(q{t'op"ic`\\}, q{k'ey"`\\}, { map { ("$_!" => "<$_>") } @columns }));
+			is $r->{exit}, 0 or diag $r->{err};
+			is_deeply [ $db->sql('SELECT * FROM ' . $quote->($table)) ],
+			    [ [ q{k'ey"`\\}, q{'"`\\}, map { $bytes->("<$_>") } @columns[2 .. 7] ] ];
+			is rows($db, 'SELECT topic FROM sluice_positions WHERE name LIKE "o`dd%"'), q{t'op"ic`\\};
+		};
+
 		subtest 'members without a column are named once and counted' => sub {
 			spew($file, '{"tables": [{"table": "windows", "columns": {"window_start": "@ts"}}]}');
 			my $r = run('mysql-upsert', $db->args, '-M', $file, { stdin => join '', map { record('M', 'k', { type => "m$_", odd => 1, total => 1 }, ts => 1) } 1 .. 3 });

@@ -214,6 +214,11 @@ static void parents_come_before_children_whatever_the_order(void **state)
 
 	assert_ptr_equal(&m->target[0], target(m, "dim_users"));
 	mapping_free(m);
+	m = must(
+	    build_file("{\"tables\":[{\"table\":\"addresses\"},{\"table\":\"dim_users\"}]}", NULL));
+	assert_ptr_equal(&m->target[0], target(m, "dim_users"));
+	assert_string_equal(m->name, "addresses,dim_users"); /* in alphabetical order nevertheless */
+	mapping_free(m);
 }
 
 static void targets_take_the_topics_they_name(void **state)
@@ -261,6 +266,21 @@ static void constants_keep_their_bytes(void **state)
 	assert_true(span_is(source(m, "dim_users", "city")->value.raw, "\"a\\u0000b\""));
 	assert_true(source(m, "dim_users", "source")->value.escaped);
 	mapping_free(m);
+}
+
+#define USERS(rest) "{\"tables\":[{\"table\":\"dim_users\"," rest "}]}"
+#define COLUMNS(c)  USERS("\"columns\":{" c "}")
+#define TX(c)       "{\"tables\":[{\"table\":\"fact_tx\",\"columns\":{" c "}}]}"
+
+static void null_leaves_alone_what_the_server_can_fill(void **state)
+{
+	struct mapping *m = must(
+	    build_file(COLUMNS("\"added_at\":null,\"source\":null,\"city\":null"), NULL));
+
+	assert_int_equal(source(m, "dim_users", "added_at")->kind, SOURCE_NONE);
+	assert_int_equal(source(m, "dim_users", "source")->kind, SOURCE_NONE);
+	mapping_free(m);
+	mapping_free(must(build_file(TX("\"day\":null"), NULL)));
 }
 
 static void a_pipe_is_as_good_as_a_file(void **state)
@@ -311,12 +331,9 @@ static void a_print_names_each_source(void **state)
 
 /* ---- mistakes ---- */
 
-#define USERS(rest) "{\"tables\":[{\"table\":\"dim_users\"," rest "}]}"
-#define COLUMNS(c)  USERS("\"columns\":{" c "}")
-#define TX(c)       "{\"tables\":[{\"table\":\"fact_tx\",\"columns\":{" c "}}]}"
-#define E_ACUTE     "\xc3\xa9"
-#define LONG_NAME   "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" /* 64 */
-#define LONG_NAME2  "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+#define E_ACUTE    "\xc3\xa9"
+#define LONG_NAME  "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" /* 64 */
+#define LONG_NAME2 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
 static void every_mistake_is_named_with_its_place(void **state)
 {
@@ -620,6 +637,7 @@ int main(void)
 		cmocka_unit_test(targets_take_the_topics_they_name),
 		cmocka_unit_test(with_a_table_only_its_entry_is_used),
 		cmocka_unit_test(constants_keep_their_bytes),
+		cmocka_unit_test(null_leaves_alone_what_the_server_can_fill),
 		cmocka_unit_test(a_pipe_is_as_good_as_a_file),
 		cmocka_unit_test(a_print_names_each_source),
 		cmocka_unit_test(every_mistake_is_named_with_its_place),

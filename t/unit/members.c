@@ -68,6 +68,20 @@ static void values_have_their_exact_bytes_and_their_type(void **state)
 	assert_cell(&a, NULL);
 }
 
+static void names_are_compared_without_their_escapes(void **state)
+{
+	struct member_cell a = { 0 };
+
+	members_want(members, SPAN("a"), &a, 0);
+	members_ready(members);
+	look("{\"\\\\u0061\":1}"); /* the six characters \u0061 */
+	assert_cell(&a, NULL);
+	look("{\"\\u0061\":2}"); /* the same bytes, but for one backslash: a */
+	assert_cell(&a, "2");
+	look("{\"\\u0061\":2,\"\\\\u0061\":1}");
+	assert_cell(&a, "2");
+}
+
 static void one_member_may_be_wanted_by_many(void **state)
 {
 	struct member_cell name = { 0 }, path = { 0 }, inner = { 0 };
@@ -253,6 +267,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(values_have_their_exact_bytes_and_their_type, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(names_are_compared_without_their_escapes, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(one_member_may_be_wanted_by_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_member_of_the_outermost_object_is_told_with_its_owners,

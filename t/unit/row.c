@@ -213,6 +213,11 @@ static void an_absent_auto_increment_key_is_left_to_the_server(void **state)
 	assert_int_equal(row[0].key.n, 0);
 	assert_values("{\"what\":\"x\",\"id\":5}", "5,'x'");
 	assert_int_equal(row[0].key.n, 8);
+	assert_values("{\"what\":\"x\"}", "'x'");
+	assert_int_equal(row[0].key.n, 0);
+	/* but not when it is the key that is asked for it */
+	begin_table("events", "id");
+	assert_reject(KEYED("null", "{\"what\":\"x\"}"), "events", "id", "NOT NULL");
 }
 
 static void a_default_in_the_key_leaves_it_unknown(void **state)
@@ -233,10 +238,16 @@ static void a_value_that_does_not_fit_is_a_reject_with_its_column(void **state)
 
 static void rounded_decimals_of_accepted_records_are_counted(void **state)
 {
+	begin_table("places", NULL);
+	assert_values("{\"topic\":\"t\",\"part\":1,\"off\":2}", "'t',1,2,NULL,NULL,NULL");
+	assert_int_equal(rows_counts(rows).rounded, 0);
 	begin_table("fact_tx", NULL);
 	assert_values("{\"tx\":\"t\",\"user_id\":\"u\",\"amount\":0.125}", "'t','u',0.13,NULL,NULL");
-	assert_reject("{\"tx\":\"t\",\"user_id\":\"u\",\"amount\":0.125,\"note\":[1],\"user_id\":null}",
-	    "fact_tx", "user_id", "");
+	assert_reject("{\"tx\":\"t\",\"user_id\":\"u\",\"amount\":0.125,\"note\":\"0123456789012345678901234567890123456789"
+		      "0123456789012345678901234567890123456789012345678901234567890\"}",
+	    "fact_tx", "note", "is longer than 100 characters");
+	assert_int_equal(rows_counts(rows).rounded, 1);
+	assert_values("{\"tx\":\"t\",\"user_id\":\"u\",\"amount\":1}", "'t','u',1,NULL,NULL");
 	assert_int_equal(rows_counts(rows).rounded, 1);
 }
 
@@ -256,6 +267,10 @@ static void a_payload_without_any_column_is_a_reject(void **state)
 	assert_reject(KEYED("{\"a\":\"k\",\"b\":1}", "{}"), "pairs", NULL,
 	    "no member of the payload has a column");
 	assert_values(KEYED("{\"a\":\"k\",\"b\":1}", "{\"x\":1,\"v\":null}"), "1,'k',NULL");
+	/* a member whose column is left alone fills nothing */
+	begin_file("{\"tables\":[{\"table\":\"pairs\",\"columns\":{\"a\":\"@key\",\"v\":null}}]}");
+	assert_reject(KEYED("\"k\"", "{\"v\":1}"), "pairs", NULL,
+	    "no member of the payload has a column");
 	/* nothing of the payload is asked for here: there is nothing to blank */
 	begin_file(
 	    "{\"tables\":[{\"table\":\"pairs\",\"columns\":{\"a\":\"@key\",\"b\":\"@offset\",\"v\":null}}]}");
@@ -436,6 +451,18 @@ static void windows_topics_and_partitions_help_a_tombstone(void **state)
 	begin_file("{\"tables\":[{\"table\":\"places\",\"key\":[\"topic\"],"
 		   "\"columns\":{\"off\":\"@offset\",\"part\":\"@partition\"}}]}");
 	assert_reject(TOMBSTONE("\"T\""), "places", "off", "the tombstone does not fill it");
+	begin_file(
+	    "{\"tables\":[{\"table\":\"windows\",\"key\":[\"type\"],\"columns\":{\"window_start\":\"@ts\"}}]}");
+	assert_reject(RECORD("\"key\":\"card\",\"ts\":5,\"payload_enc\":\"none\",\"payload\":null"),
+	    "windows", "window_start", "the tombstone does not fill it");
+}
+
+static void tombstones_leave_tables_of_other_topics_alone(void **state)
+{
+	begin_file("{\"tables\":[{\"table\":\"pairs\",\"topics\":[\"P\"],\"key\":[\"a\",\"b\"]},"
+		   "{\"table\":\"dim_users\",\"key\":[\"user_id\"]}]}");
+	assert_deletes(TOMBSTONE("\"U1\""), "'U1'");
+	assert_int_equal(row[1].kind, ROW_NONE);
 }
 
 /* ---- mappings ---- */
@@ -485,6 +512,9 @@ static void the_envelope_fills_what_a_mapping_asks_for(void **state)
 	assert_reject(RECORD("\"payload\":{},\"window\":{\"end\":\"x\"}"), "places", "ends", "not one");
 	assert_reject(RECORD("\"payload\":{},\"window\":{\"end\":253402300800000}"), "places",
 	    "ends", "not one");
+	assert_reject(RECORD("\"payload\":{},\"window\":{\"end\":-1}"), "places", "ends", "not one");
+	assert_values(RECORD("\"payload\":{},\"window\":{\"end\":-1,\"\\u0065nd\":0}"),
+	    "'T',3,42,NULL,'1970-01-01 00:00:00',NULL");
 	assert_reject("{\"x\":1}", "places", "topic", "NOT NULL");
 }
 
@@ -750,6 +780,7 @@ int main(void)
 		cmocka_unit_test_teardown(the_key_of_a_tombstone_is_that_of_its_upsert, teardown),
 		cmocka_unit_test_teardown(tombstones_that_no_key_helps_are_rejects, teardown),
 		cmocka_unit_test_teardown(windows_topics_and_partitions_help_a_tombstone, teardown),
+		cmocka_unit_test_teardown(tombstones_leave_tables_of_other_topics_alone, teardown),
 		cmocka_unit_test_teardown(paths_lead_into_the_payload, teardown),
 		cmocka_unit_test_teardown(a_member_whose_column_takes_another_path_is_known_but_fills_nothing,
 		    teardown),

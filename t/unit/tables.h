@@ -82,6 +82,12 @@ static const struct table_spec table_specs[] = {
 		{ "c6", COL_INT, .flags = NULLABLE },
 		{ "c7", COL_INT, .flags = NULLABLE },
 	    } },
+	{ .name = "addresses",
+	    .column = {
+		{ "user_id", COL_TEXT, .key = 1, .size = 20 },
+		{ "city", COL_TEXT, .flags = NULLABLE, .size = 10 },
+	    },
+	    .parent = "dim_users" },
 	{ .name = "places",
 	    .column = {
 		{ "topic", COL_TEXT, .key = 1, .size = 100 },
