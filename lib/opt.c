@@ -157,7 +157,13 @@ static int apply(const struct opt *o, const char *arg)
 		*(int64_t *)o->to = v;
 		return 0;
 	case OPT_SECONDS:
-		return opt_seconds(arg, o->to);
+		if (opt_seconds(arg, &v) < 0)
+			return -1;
+		if (v < o->min || (o->max > 0 && v > o->max))
+			return fail(EXIT_USAGE, "%s seconds are too %s", arg,
+			    v < o->min ? "short" : "long");
+		*(int64_t *)o->to = v;
+		return 0;
 	case OPT_CALL:
 		return o->call(o->to, arg);
 	}
