@@ -29,6 +29,7 @@ struct loader {
 	struct window *window, *other; /* being filled; being applied, or empty */
 	struct apply *apply;
 	uint64_t in, bytes; /* records and their lines */
+	uint64_t misfits;   /* of -n: what would be rejects */
 	int64_t oldest_ms; /* when the oldest line of the window came, clock_mono_ms(); -1: it is empty */
 	bool discard; /* nothing that is not committed may be written any more */
 
@@ -211,7 +212,7 @@ struct loader_counts loader_counts(const struct loader *l)
 	struct rows_counts r = rows_counts(l->rows);
 
 	return (struct loader_counts){ l->in, a.upserted, a.deleted, (uint64_t)l->positions.skipped,
-		a.rejected, a.retried, a.commits, r.rounded, r.unknown, l->bytes };
+		a.rejected + l->misfits, a.retried, a.commits, r.rounded, r.unknown, l->bytes };
 }
 
 /* ---- windows ---- */
@@ -338,6 +339,15 @@ static int fail_line(uint64_t number, const struct line *line, const struct row_
 	return r;
 }
 
+/* -n -r: what would be kept. */
+static void show_misfit(struct loader *l, uint64_t number, const struct line *line,
+    const struct row_problem *p)
+{
+	fail_line(number, line, p);
+	warn("%s", fail_message());
+	l->misfits++;
+}
+
 /* A record or bare object: 0 to go on, 1: skipped, -1. *place: its position, NULL: none. */
 static int move_position(struct loader *l, uint64_t number, const struct line *line,
     const struct position **place)
@@ -373,6 +383,8 @@ static int take(struct loader *l, uint64_t number, const struct line *line)
 		fits = rows_convert(l->rows, line, l->row, &problem) == 0;
 		if (!fits && !l->o.rejects)
 			return fail_line(number, line, &problem);
+		if (!fits && l->o.dry)
+			show_misfit(l, number, line, &problem);
 	}
 	r = move_position(l, number, line, &place);
 	if (r != 0)

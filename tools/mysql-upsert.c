@@ -199,11 +199,12 @@ static const struct opt_tool tool = {
 /* An option that does nothing is a mistake somewhere: better told than ignored. */
 static int check_options(int operands)
 {
-	static const char *const others[] = { "rejects", "replay", "dry-run", NULL };
-	static const char *const replaying[] = { "dry-run", NULL }, *const force[] = { "force", NULL };
-	static const char *const loading[] = { "keep-rejects", "interval", "rows", "buffer",
-		"no-reduce", "ack", "allow-gap", "recreated", NULL };
-	static const char *const key[] = { "key", NULL };
+	static const char *const printing[] = { "rejects", "replay", "partial", NULL };
+	static const char *const showing[] = { "replay", "partial", NULL };
+	static const char *const loading[] = { "dry-run", "keep-rejects", "interval", "rows",
+		"buffer", "no-reduce", "ack", "allow-gap", "recreated", NULL };
+	static const char *const ack[] = { "ack", NULL }, *const force[] = { "force", NULL },
+				 *const key[] = { "key", NULL };
 	const char *mode = o.print ? "does not go with -Q"
 	    : o.rejects            ? "does not go with --rejects"
 	    : o.replay             ? "does not go with --replay"
@@ -218,11 +219,11 @@ static int check_options(int operands)
 		return -1;
 	if (!o.replay && opt_refuse(force, "needs --replay") < 0)
 		return -1;
-	if (o.print && opt_refuse(others, mode) < 0)
+	if (o.loader.dry && opt_refuse(ack, "does not go with -n") < 0)
 		return -1;
-	if (o.rejects && opt_refuse(others + 1, mode) < 0)
+	if (o.print && opt_refuse(printing, mode) < 0)
 		return -1;
-	if (o.replay && opt_refuse(replaying, mode) < 0)
+	if (o.rejects && opt_refuse(showing, mode) < 0)
 		return -1;
 	return mode ? opt_refuse(loading, mode) : 0;
 }
