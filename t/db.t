@@ -269,7 +269,9 @@ sub errors
 	    'SET SESSION innodb_strict_mode = 0', # else such a table cannot even be made
 	    "CREATE TABLE big (id INT PRIMARY KEY, " . join(', ', map { "c$_ TEXT" } 1 .. 20) . ') ROW_FORMAT=COMPACT CHARSET latin1',
 	    "CREATE TRIGGER no BEFORE UPDATE ON t FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no updates,\nplease'",
-	    "CREATE TABLE ro (id INT PRIMARY KEY)", "INSERT INTO p VALUES (1)", "INSERT INTO t (id, n, u, p) VALUES (1, 1, 1, 1)";
+	    "CREATE TABLE s (state CHAR(5) PRIMARY KEY)", "CREATE TRIGGER s BEFORE INSERT ON s FOR EACH ROW
+		IF NEW.state = '22003' THEN SIGNAL SQLSTATE '22003'; ELSE SIGNAL SQLSTATE '02001'; END IF",
+	    "INSERT INTO p VALUES (1)", "INSERT INTO t (id, n, u, p) VALUES (1, 1, 1, 1)";
 	my @cases = (
 		[ 'INSERT INTO p (id) VALUES (NULL)', 'reject 1048' ],
 		[ 'INSERT INTO t (id, n) VALUES (2, 128)', 'reject 1264' ],
@@ -290,6 +292,8 @@ sub errors
 		[ "DELETE FROM p", 'reject 1451' ],
 		[ "UPDATE t SET n = 2", 'reject 1644' ],
 		[ "INSERT INTO r VALUES (11)", 'reject 1526' ],
+		[ "INSERT INTO s VALUES ('22003')", 'reject 1644' ], # SIGNAL takes any state
+		[ "INSERT INTO s VALUES ('02001')", 'reject 1643' ],
 		[ "INSERT INTO big VALUES (1" . ", REPEAT('x', 900)" x 20 . ")", 'reject 1118' ],
 		[ "DELETE FROM t WHERE l IN ('\xe5\xbc\xa7')", 'reject 1267' ],
 		[ "INSERT INTO t (id, n) VALUES (9, 1) ON DUPLICATE KEY UPDATE s = 'y'", 'ok 1' ],
@@ -303,6 +307,11 @@ sub errors
 	);
 
 	is db($db, 'run', 'SET NAMES utf8mb4', 'run', "UPDATE t SET id = id WHERE id > 100"), "ok 0\nok 0\n", 'nothing matched';
+	if ($mysql) {
+		$db->sql('CREATE TABLE f (id INT PRIMARY KEY, j JSON, INDEX ((CAST(j->"$" AS UNSIGNED ARRAY))))');
+		push @cases, [ q<INSERT INTO f VALUES (1, '["x"]')>, 'reject 3903' ], [ q<INSERT INTO f VALUES (1, '[-1]')>, 'reject 3752' ],
+		    [ q<INSERT INTO f VALUES (1, '[[1]]')>, 'reject 3908' ];
+	}
 	my @lines = split /\n/, db($db, map { ('run', $_->[0]) } @cases);
 	for my $i (0 .. $#cases) {
 		my ($sql, $expected, $exit) = @{ $cases[$i] };
