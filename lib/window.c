@@ -30,6 +30,7 @@ struct window {
 	struct window_rules rules;
 	enum order *order; /* of each target */
 	bool related; /* more targets than one, not all by key: upserts and deletes are kept apart */
+	bool strict;  /* the same, and one may depend on another: so are the records */
 
 	struct buf lines, rows;
 	struct window_record *record;
@@ -42,6 +43,7 @@ struct window {
 	uint32_t segment;  /* rows of an earlier one are written before those of a later one */
 	bool cascaded;     /* this segment deletes from a table whose deletes change others */
 	enum row_kind now; /* related: what this segment does */
+	size_t only;       /* strict: the one target that it writes to; targets: more than one */
 
 	struct window_reject *reject;
 	size_t rejects, reject_cap;
@@ -81,6 +83,22 @@ static enum order order_of(const struct target *t, struct window_rules rules)
 	return BY_KEY;
 }
 
+/* Whether a row of one target may depend on, or change, one of another. */
+static bool depend(const struct mapping *m)
+{
+	for (size_t i = 0; i < m->targets && m->targets > 1; i++) {
+		const struct table *t = m->target[i].table;
+
+		if (t->cascades)
+			return true;
+		for (size_t p = 0; p < t->parents; p++)
+			for (size_t k = 0; k < m->targets; k++)
+				if (strcmp(t->parent[p], m->target[k].table->name) == 0)
+					return true;
+	}
+	return false;
+}
+
 struct window *window_new(const struct mapping *m, struct window_rules rules)
 {
 	struct window *w = xcalloc(1, sizeof(*w));
@@ -92,6 +110,7 @@ struct window *window_new(const struct mapping *m, struct window_rules rules)
 		w->order[i] = order_of(&m->target[i], rules);
 		w->related |= m->targets > 1 && w->order[i] != BY_KEY;
 	}
+	w->strict = !rules.reduce && depend(m);
 	w->slots = 1 << 12;
 	w->slot = xcalloc(w->slots, sizeof(*w->slot));
 	return w;
@@ -460,29 +479,34 @@ static void add_row(struct window *w, uint32_t target, const struct row *r)
 	*slot = (uint32_t)w->ops;
 }
 
-/* What the rows of a record do, all in all: tombstones delete, other records do not. */
-static enum row_kind kind_of(const struct row *row, size_t n)
+/* What the rows of a record do, all in all: tombstones delete, other records do not. *only: to which target; n: several. */
+static enum row_kind kind_of(const struct row *row, size_t n, size_t *only)
 {
 	enum row_kind kind = ROW_NONE;
 
-	for (size_t i = 0; i < n; i++)
-		if (row[i].kind > kind)
-			kind = row[i].kind;
+	for (size_t i = 0; i < n; i++) {
+		if (row[i].kind == ROW_NONE)
+			continue;
+		*only = kind == ROW_NONE ? i : n;
+		kind = row[i].kind;
+	}
 	return kind;
 }
 
 void window_add(struct window *w, const struct line *l, uint64_t number,
     const struct position *place, const struct row *row)
 {
-	size_t targets = w->mapping->targets;
-	enum row_kind kind = kind_of(row, targets);
+	size_t targets = w->mapping->targets, only = targets;
+	enum row_kind kind = kind_of(row, targets, &only);
 
 	add_record(w, l, number, place);
 	if (kind == ROW_NONE)
 		return;
-	if (w->related && w->now != kind && w->now != ROW_NONE)
+	if (w->related && w->now != ROW_NONE &&
+	    (w->now != kind || (w->strict && (only == targets || only != w->only))))
 		new_segment(w);
 	w->now = kind;
+	w->only = only;
 	if (kind == ROW_UPSERT && w->cascaded && targets > 1)
 		new_segment(w);
 	for (size_t i = 0; i < targets; i++) {

@@ -10,6 +10,12 @@
  *     in stream order   without `reduce`; keys that records do not fill; another unique key; a table that refers to itself
  *     by equal bytes    a key that only the server can compare: the last of equal bytes, in stream order
  *     by key            all other: the last of each key, sorted
+ *
+ * Tables of one mapping that refer to each other are written parents first, and deleted from children first, whatever the
+ * order of their records in the window. So with `reduce` it is enough that their references hold in the end: a child that
+ * comes before its parent, or a parent's tombstone before that of its child, is a reject only if a window ends between
+ * them (or has another reject: then it is done again record by record). Without `reduce` their rows are written record by
+ * record, and each is judged at its place in the stream.
  */
 #ifndef SLUICE_WINDOW_H
 #define SLUICE_WINDOW_H

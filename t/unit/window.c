@@ -473,6 +473,29 @@ static void beside_a_key_of_the_server_upserts_and_deletes_keep_their_order(void
 	expect(w, "p+kabc 1,a,b,c; q+kabc b,1,1,1 a,1,1,1; q- b; p- 2; q+kabc B,2,2,2");
 }
 
+/* A child that comes before its parent is a reject, without reduction. */
+static void without_reduction_related_tables_are_written_record_by_record(void **state)
+{
+	const struct column_set *full[] = { &all, &all, &all };
+	char *parent[] = { (char *)"p" };
+	struct window *w;
+
+	mapping.targets = 2;
+	table[1].parent = parent;
+	table[1].parents = 1;
+	w = new_window(false, false);
+	up_in(w, 1, "1,a,b,c");
+	up_in(w, 1, "2,a,b,c");
+	up_in(w, 0, "1,a,b,c");
+	del_in(w, 1, "1");
+	del_in(w, 0, "1");
+	add_rows(w, (const char *const[]){ "3,a,b,c", "3,a,b,c" }, full);
+	add_rows(w, (const char *const[]){ "4,a,b,c", "4,a,b,c" }, full);
+	expect(w,
+	    "q+kabc 1,a,b,c 2,a,b,c; p+kabc 1,a,b,c; q- 1; p- 1; "
+	    "p+kabc 3,a,b,c; q+kabc 3,a,b,c; p+kabc 4,a,b,c; q+kabc 4,a,b,c");
+}
+
 static void without_reduction_strangers_are_written_table_by_table(void **state)
 {
 	const struct column_set *full[] = { &all, &all, &all };
@@ -668,6 +691,7 @@ int main(void)
 		TEST(nothing_moves_before_a_delete_that_cascades),
 		TEST(rows_of_one_record_go_parents_first),
 		TEST(beside_a_key_of_the_server_upserts_and_deletes_keep_their_order),
+		TEST(without_reduction_related_tables_are_written_record_by_record),
 		TEST(without_reduction_strangers_are_written_table_by_table),
 		TEST(all_records_are_kept_and_rejects_among_them),
 		TEST(a_cleared_window_has_forgotten_everything),
