@@ -673,6 +673,16 @@ struct each {
 	void *ctx;
 };
 
+/*
+ * Whether a row that is deleted needs a statement of its own: the server deletes the rows of a list in the order of their
+ * keys, which is another one. Of rows that refer to each other it would delete some that it must not.
+ */
+static bool alone(const struct window *w, const struct op *o)
+{
+	return o->kind == ROW_DELETE && w->order[o->target] == STREAM &&
+	    (!w->rules.reduce || w->mapping->target[o->target].table->refers_to_itself);
+}
+
 /* Hands on sorted[0..n) of one target. */
 static int emit(struct window *w, size_t n, bool erases, const struct each *each)
 {
@@ -683,7 +693,8 @@ static int emit(struct window *w, size_t n, bool erases, const struct each *each
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const struct op *o = &w->op[w->sorted[i].op];
 
-		if (first && !erases && (o->kind != first->kind || o->columns != first->columns)) {
+		if (first && !erases &&
+		    (o->kind != first->kind || o->columns != first->columns || alone(w, o))) {
 			r = each->call(each->ctx, &run);
 			first = NULL;
 		}

@@ -399,6 +399,23 @@ static void tables_with_another_unique_key_or_of_themselves_are_not_reduced(void
 	expect(w, "p+ka 2,a 2,b");
 }
 
+/* The server deletes the rows of a list in the order of their keys. */
+static void deletes_in_stream_order_are_statements_of_their_own(void **state)
+{
+	struct window *w;
+
+	w = new_window(false, false);
+	del(w, "2");
+	del(w, "1");
+	expect(w, "p- 2; p- 1");
+
+	table[0].refers_to_itself = true;
+	w = new_window(true, false);
+	del(w, "2");
+	del(w, "1");
+	expect(w, "p- 2; p- 1");
+}
+
 /* ---- tables that refer to others ---- */
 
 static void deletes_that_cascade_are_not_reduced_away(void **state)
@@ -686,6 +703,7 @@ int main(void)
 		TEST(a_tombstone_ends_a_merge_and_is_sent),
 		TEST(without_reduction_every_record_is_sent_in_stream_order),
 		TEST(tables_with_another_unique_key_or_of_themselves_are_not_reduced),
+		TEST(deletes_in_stream_order_are_statements_of_their_own),
 		TEST(deletes_that_cascade_are_not_reduced_away),
 		TEST(parents_are_written_first_and_deleted_last),
 		TEST(nothing_moves_before_a_delete_that_cascades),
