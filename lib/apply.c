@@ -99,7 +99,9 @@ static void note_reject(struct apply *a)
 static int send_run(void *ctx, const struct window_run *run)
 {
 	struct apply *a = ctx;
-	struct upsert_form form = { .bytes = db_max_packet(a->db), .alias = db_row_alias(a->db) };
+	struct upsert_form form = { .rows = a->o.statement_rows,
+		.bytes = db_max_packet(a->db),
+		.alias = db_row_alias(a->db) };
 	enum db_result r = DB_OK;
 
 	for (size_t done = 0, n; done < run->count && r == DB_OK; done += n) {
