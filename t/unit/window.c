@@ -1,4 +1,4 @@
-/* window: what is sent, in which order. That the tables end right is in t/order.t. */
+/* window: what is sent, in which order. That the tables end right is in t/mysql-order.t. */
 #include "window.h"
 
 #include <setjmp.h>
