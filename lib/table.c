@@ -434,7 +434,7 @@ static int load_references(struct db *db, struct table *t, struct buf *sql)
 	return result;
 }
 
-/* MariaDB's JSON is a LONGTEXT that CHECKs itself. */
+/* MariaDB's JSON is a LONGTEXT with such a CHECK; on MySQL too a text with one wants JSON. */
 static int see_checks(void *ctx, const struct span *v, size_t columns)
 {
 	struct table *t = ctx;
@@ -458,7 +458,12 @@ static int see_checks(void *ctx, const struct span *v, size_t columns)
 static int load_checks(struct db *db, struct table *t, struct buf *sql)
 {
 	enum db_result r;
+	bool texts = false;
 
+	for (unsigned i = 0; i < t->columns; i++)
+		texts |= t->column[i].type == COL_TEXT;
+	if (!texts)
+		return 0;
 	buf_clear(sql);
 	buf_add_str(sql, "SHOW CREATE TABLE ");
 	db_quote_name(sql, t->name, strlen(t->name));
@@ -489,7 +494,7 @@ static int load(struct db *db, struct table *t, const char *name, bool any_uniqu
 		    t->name);
 	if (load_references(db, t, sql) < 0)
 		return -1;
-	return l.mariadb ? load_checks(db, t, sql) : 0;
+	return load_checks(db, t, sql);
 }
 
 struct table *table_load(struct db *db, const char *name, bool any_unique)

@@ -46,7 +46,8 @@ struct column {
 	size_t name_len;
 	unsigned at; /* its index in the table */
 	enum column_type type;
-	bool is_unsigned, nullable, json;
+	bool is_unsigned, nullable;
+	bool json; /* MySQL's type, or a text with CHECK (json_valid(it)): MariaDB's JSON is one */
 	bool has_default; /* another than NULL: an absent member becomes DEFAULT */
 	bool default_now; /* CURRENT_TIMESTAMP as default, or ON UPDATE: left alone when absent */
 	bool generated;   /* never written */
