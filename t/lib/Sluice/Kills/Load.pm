@@ -134,7 +134,7 @@ sub unexpected
 	return '' if $tool == 75 && $r->{fencing} && $err =~ /another/;
 	return '' if $tool == 65 && $victim =~ /kread|all/ && $err =~ /incomplete|newline|cut/;
 	# Before the first connection stood nobody waits for a server.
-	return '' if $tool == 69 && $victim =~ /server|cut|connection/ && $err !~ /commits?,/ && ++$r->{gave_up};
+	return '' if $tool == 69 && $victim =~ /server|cut|connection| at/ && $err !~ /commits?,/ && ++$r->{gave_up};
 	return '' if $tool == 0 || $tool == 1 && $o->{rejects};
 	return "exit codes after '$victim': " . join(', ', map { "$_ $status->{$_}" } @{ $p->{names} }) . ": $err";
 }
@@ -243,7 +243,8 @@ sub run_pending
 	my @hits = $kill ? $r->strikes($pending->[$chosen], $proxied, $p[$chosen], @p) : ();
 
 	$_->wait(120) for @p;
-	my @victims = map { my $i = $_; join ', ', grep { $i == $chosen || /^(server|cut|connection)/ } @hits } 0 .. $#p;
+	# What the proxy did may have met another's connection.
+	my @victims = map { my $i = $_; join ', ', grep { $i == $chosen || /^(server|cut|connection)| at/ } @hits } 0 .. $#p;
 	my @left = map { $r->outcome($pending->[$_], $p[$_], $victims[$_]) } 0 .. $#p;
 	$r->look(@p);
 	return @left;
