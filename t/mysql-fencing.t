@@ -29,6 +29,12 @@ sub records
 	} $from .. $to;
 }
 
+sub tombstone
+{
+	my ($offset) = @_;
+	return qq({"topic":"T","partition":0,"offset":$offset,"tstype":"create","ts":1,"key":"none","payload_enc":"none","payload":null}\n);
+}
+
 # A table whose triggers count what is applied.
 sub make_table
 {
@@ -107,14 +113,14 @@ sub overtaken
 
 sub in_the_middle
 {
-	# Both begin from the same positions; the first one is in its transaction when the second comes.
+	# Both begin from the same positions; the first one is in its transaction when the second comes. They write other
+	# rows, so that nothing but the position stands between them.
 	new_database();
-	$proxy->rule('delay', qr/^COMMIT/, seconds => 1.5);
+	$proxy->rule('delay', qr/^INSERT INTO sluice_positions/, seconds => 1.5);
 	my $first = start_run(upsert($proxy));
 	print { $first->{to} } records(0, 29);
-	wait_until(30, 'COMMIT', sub { $proxy->cuts == 1 });
-	my $second = spawn(upsert($db), { stdin => records(0, 59) });
-	my $r = finish($second, 60);
+	wait_until(30, 'its rows are written, its position not yet', sub { $proxy->cuts == 1 });
+	my $r = run(upsert($db), { stdin => records(0, 59, keys => [ map { "other$_" } 0 .. 59 ]) });
 	is_overtaken($r, 'it waits for the other transaction and is overtaken by it');
 	is $r->{out}, '', 'it has acknowledged nothing';
 	is end($first, records(30, 59))->{exit}, 0, 'the first one goes on';
@@ -127,7 +133,7 @@ sub in_the_middle
 	print { $first->{to} } records(0, 29);
 	wait_until(30, 'COMMIT', sub { $proxy->cuts == 2 });
 	kill 'STOP', $first->{pid};
-	$second = spawn(upsert($db, '--timeout', 20), { stdin => records(0, 59) });
+	my $second = spawn(upsert($db, '--timeout', 20), { stdin => records(0, 59) });
 	$db->wait_for_lock;
 	my @sessions = $db->sql('SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_state <> \'LOCK WAIT\'');
 	$db->sql("KILL CONNECTION $_->[0]") for @sessions;
@@ -172,7 +178,9 @@ sub lock_wait
 	$db->sql("INSERT INTO t VALUES ('k0-0050', -1)");
 	my $other = $db->session;
 	$other->sql("BEGIN; UPDATE t SET n = -2 WHERE id = 'k0-0050'");
-	my $p = spawn(upsert($db), { stdin => records(0, 99) });
+	# Three statements, of which the last one waits: the server rolls back no more than that one.
+	my $stream = records(0, 29) . tombstone(30) . records(31, 99);
+	my $p = spawn(upsert($db), { stdin => $stream });
 	sleep 2.5; # two lock waits end in vain meanwhile
 	is $db->value('SELECT COUNT(*) FROM t'), 1, 'while it waits nothing of its window is there';
 	$other->sql('COMMIT');
@@ -180,7 +188,7 @@ sub lock_wait
 	is $r->{exit}, 0, 'a lock wait that ends: 0' or diag $r->{err};
 	like $r->{err}, qr/ [1-9]\d* retried/, 'a lock wait that ends: the summary counts what was tried again';
 	$db->sql('DELETE FROM t_seen WHERE n < 0');
-	is_deeply [ applied_wrongly(0, 99) ], [], 'a lock wait that ends: each record was applied once';
+	is_deeply [ applied_wrongly(0, 99) ], ['30=0'], 'a lock wait that ends: each record was applied once';
 	is $db->value("SELECT n FROM t WHERE id = 'k0-0050'"), 50, 'a lock wait that ends: the record came last';
 
 	$other->sql("BEGIN; UPDATE t SET n = -2 WHERE id = 'k0-0150'; INSERT INTO t VALUES ('k0-0150', -1)");
@@ -189,11 +197,11 @@ sub lock_wait
 	is $r->{exit}, 75, 'a lock that stays: 75 after --timeout' or diag $r->{err};
 	cmp_ok $r->{sec}, '<', 20, 'a lock that stays: in time';
 	like $r->{err}, qr/gave up.*lock wait/i, 'a lock that stays: says what it waited for';
-	is_deeply [ applied_wrongly(0, 99) ], [], 'a lock that stays: nothing was applied';
+	is_deeply [ applied_wrongly(0, 99) ], ['30=0'], 'a lock that stays: nothing was applied';
 	is position(), 100, 'a lock that stays: the position is where it was';
 	$other->sql('ROLLBACK');
 	is run(upsert($db), { stdin => records(0, 199) })->{exit}, 0, 'a lock that is gone: a rerun goes on';
-	is_deeply [ applied_wrongly(0, 199) ], [], 'and applies the rest';
+	is_deeply [ applied_wrongly(0, 199) ], ['30=0'], 'and applies the rest';
 }
 
 # The other session has done more, so it is the tool that the server chooses to end.
@@ -282,30 +290,33 @@ sub commit_lost_and_recreated
 # While it cannot connect another run of the name goes on: it must not take the other's position for its own COMMIT.
 sub commit_lost_and_overtaken
 {
-	for my $when (qw(before reply)) {
-		for my $other (45, 80) {
-			my ($what, $to) = ("lost $when COMMIT, the other goes to $other", $other);
-			new_database();
-			my $p = start_run(upsert($proxy));
-			give($p, records(0, 29), 30);
-			my $cuts = $proxy->cuts;
-			$proxy->rule($when, qr/^COMMIT/, refuse => 30);
-			print { $p->{to} } records(30, 59);
-			wait_until(30, 'COMMIT', sub { $proxy->cuts > $cuts });
-			is run(upsert($db), { stdin => records(0, $to - 1) })->{exit}, 0, "$what: it goes on";
-			$to = position();
-			$proxy->clear;
-			my $r = end($p, records(60, 99));
-			if ($when eq 'reply' && $to == 60) {
-				# All that the other could do was to find it done.
-				is $r->{exit}, 0, "$what: the position is its own";
-				$to = 100;
-			} else {
-				is_overtaken($r, $what);
-			}
-			is_deeply [ applied_wrongly(0, $to - 1) ], [], "$what: each record was applied once, none after the takeover";
-		}
+	for my $case ([ before => 45 ], [ before => 80 ], [ reply => 80 ], [ before => 80, 'nothing more' ], [ reply => 80, 'nothing more' ]) {
+		my ($when, $to, $last) = @$case;
+		my $what = join ', ', "lost $when COMMIT", "the other goes to $to", $last // ();
+		new_database();
+		my $p = start_run(upsert($proxy));
+		give($p, records(0, 29), 30);
+		my $cuts = $proxy->cuts;
+		$proxy->rule($when, qr/^COMMIT/, refuse => 30);
+		print { $p->{to} } records(30, 59);
+		wait_until(30, 'COMMIT', sub { $proxy->cuts > $cuts });
+		is run(upsert($db), { stdin => records(0, $to - 1) })->{exit}, 0, "$what: it goes on";
+		$proxy->clear;
+		is_overtaken(end($p, $last ? '' : records(60, 99)), $what);
+		is_deeply [ applied_wrongly(0, $to - 1) ], [], "$what: each record was applied once, none after the takeover";
 	}
+	# All that the other can do is to find that it was done.
+	new_database();
+	my $p = start_run(upsert($proxy));
+	my $cuts = $proxy->cuts;
+	$proxy->rule('reply', qr/^COMMIT/, refuse => 30);
+	print { $p->{to} } records(0, 59);
+	wait_until(30, 'COMMIT', sub { $proxy->cuts > $cuts });
+	my $n = position();
+	is run(upsert($db), { stdin => records(0, $n - 1) })->{exit}, 0, 'lost reply COMMIT, the other only looks: it has nothing to do';
+	$proxy->clear;
+	is end($p, records(60, 99))->{exit}, 0, 'lost reply COMMIT, the other only looks: the position is its own';
+	is_deeply [ applied_wrongly(0, 99) ], [], 'lost reply COMMIT, the other only looks: each record was applied once';
 }
 
 for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
