@@ -18,7 +18,7 @@ enum opt_kind {
 	OPT_STRING,  /* const char **: points into argv */
 	OPT_INT,     /* int64_t *: decimal, within [min, max] */
 	OPT_SIZE,    /* int64_t *: bytes; suffix k, M, G (1024-based), within [min, max] */
-	OPT_SECONDS, /* int64_t *: milliseconds; the user writes seconds, fractions allowed (0.5); max 0: none */
+	OPT_SECONDS, /* int64_t *: ms, in [min, max] (max 0: any); the user writes seconds (0.5) */
 	OPT_CALL,    /* int (*)(void *ctx, const char *arg): 0, or -1 after fail(); may repeat */
 };
 
