@@ -1,18 +1,14 @@
 #include "apply.h"
 
-#include "clock.h"
 #include "log.h"
 #include "rejects.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#define GROUP       1000 /* records that go together when a window is done again in stream order */
-#define LOSSES      10   /* connections lost in one window before we believe that it kills them */
-#define WAIT_MS     10   /* before the first retry; doubled up to */
-#define WAIT_MAX_MS 1000
+#define GROUP  1000 /* records that go together when a window is done again in stream order */
+#define LOSSES 10   /* connections lost in one window before we believe that it kills them */
 
 struct apply {
 	struct db *db;
@@ -41,8 +37,8 @@ struct task {
 	bool uncertain;
 	char *reason;   /* without -r: what the record at `limit` was rejected for */
 	bool *rejected; /* by the server, with -r; NULL: none */
-	unsigned losses, tries;
-	int64_t since_ms; /* of the first retry */
+	unsigned losses;
+	struct db_wait wait;
 };
 
 struct apply *apply_new(struct db *db, const struct mapping *m, const struct apply_options *o)
@@ -205,6 +201,24 @@ static enum db_result apply_carefully(struct apply *a, struct task *t)
 
 /* ---- the transaction ---- */
 
+/* Rejects of keys that were deleted. */
+static enum db_result supersede(struct apply *a, const struct task *t)
+{
+	struct span *line = xcalloc(t->limit, sizeof(*line));
+	enum db_result r;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->limit; i++) {
+		const struct window_record *record = window_record(t->w, i);
+
+		if (record->tombstone && !record->reject && !(t->rejected && t->rejected[i]))
+			line[n++] = window_line(t->w, i);
+	}
+	r = rejects_supersede(a->db, a->o.name, rows_stream(a->rows), line, n);
+	free(line);
+	return r;
+}
+
 static enum db_result keep_rejects(struct apply *a, struct task *t)
 {
 	enum db_result r = DB_OK;
@@ -220,14 +234,7 @@ static enum db_result keep_rejects(struct apply *a, struct task *t)
 		a->sent.rejected++;
 		a->have_rejects = true;
 	}
-	for (size_t i = 0; i < t->limit && r == DB_OK && a->have_rejects; i++) {
-		const struct window_record *record = window_record(t->w, i);
-
-		if (record->tombstone && !record->reject && !(t->rejected && t->rejected[i]))
-			r = rejects_supersede(a->db, a->o.name, rows_stream(a->rows),
-			    window_line(t->w, i));
-	}
-	return r;
+	return r == DB_OK && a->have_rejects ? supersede(a, t) : r;
 }
 
 static void choose_moves(struct task *t)
@@ -337,26 +344,6 @@ static int lost(struct apply *a, struct task *t)
 	return db_reconnect(a->db);
 }
 
-static int wait_and_retry(struct apply *a, struct task *t)
-{
-	int64_t now = clock_mono_ms();
-	int64_t ms = WAIT_MS << (t->tries < 7 ? t->tries : 7);
-	struct timespec pause;
-
-	if (t->tries++ == 0)
-		t->since_ms = now;
-	if (t->tries > 3 && now - t->since_ms > a->o.timeout_ms)
-		return fail(EXIT_TRYAGAIN, "%s: gave up after %u tries: %s", db_database(a->db),
-		    t->tries, a->why);
-	note("%s: %s: trying again", db_database(a->db), a->why);
-	a->counts.retried++;
-	if (ms > WAIT_MAX_MS)
-		ms = WAIT_MAX_MS;
-	pause = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
-	nanosleep(&pause, NULL);
-	return 0;
-}
-
 /* What the server said is forgotten when it says the next thing. */
 static void roll_back(struct apply *a)
 {
@@ -378,8 +365,9 @@ static int run_task(struct apply *a, struct task *t)
 			break;
 		case DB_RETRY:
 			roll_back(a);
-			if (wait_and_retry(a, t) < 0)
+			if (db_wait(a->db, &t->wait, a->why) < 0)
 				return -1;
+			a->counts.retried++;
 			break;
 		case DB_REJECT:
 			roll_back(a);

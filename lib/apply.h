@@ -21,7 +21,6 @@ struct apply_options {
 	bool rejects;     /* -r: into sluice_rejects; else the first one ends the run */
 	bool partial;
 	size_t statement_rows; /* at most in one statement; 0: UPSERT_ROWS */
-	int64_t timeout_ms; /* give up after so long: deadlocks, a server that does not come back */
 };
 
 struct apply_counts {

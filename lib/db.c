@@ -32,6 +32,9 @@
 /* A packet of max_allowed_packet bytes is refused; one is the command, two MySQL's library takes for attributes. */
 #define PACKET_OVERHEAD 4
 
+#define WAIT_MS     10 /* before the first retry; doubled up to */
+#define WAIT_MAX_MS 1000
+
 struct db {
 	MYSQL *mysql;       /* NULL: could not come back */
 	struct db_config c; /* its texts are owned */
@@ -343,6 +346,22 @@ int db_reconnect(struct db *db)
 		pause = pause < 500 ? pause * 2 : 1000;
 		left = end - clock_mono_ms() > 0 ? end - clock_mono_ms() : 1;
 	}
+}
+
+int db_wait(struct db *db, struct db_wait *w, const char *why)
+{
+	int64_t now = clock_mono_ms(), ms = WAIT_MS << (w->tries < 7 ? w->tries : 7);
+
+	if (w->tries++ == 0)
+		w->since_ms = now;
+	if (w->tries > 3 && now - w->since_ms > db->c.timeout_ms)
+		return fail(EXIT_TRYAGAIN, "%s: gave up after %u tries: %s", db_database(db),
+		    w->tries, why);
+	note("%s: %s: trying again", db_database(db), why);
+	if (ms > WAIT_MAX_MS)
+		ms = WAIT_MAX_MS;
+	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+	return 0;
 }
 
 bool db_mariadb(const struct db *db)

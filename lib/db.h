@@ -88,6 +88,16 @@ const char *db_error(const struct db *db); /* the server's words, without a newl
 /* What an error means, by its number, SQLSTATE and words; *code only with DB_FAIL. */
 enum db_result db_judge(unsigned number, const char *sqlstate, const char *text, enum exit_code *code);
 
+/*
+ * After DB_RETRY and a ROLLBACK: waits, longer each time, before the transaction is done again. 0, or -1 with
+ * fail(EXIT_TRYAGAIN): that goes on for longer than timeout_ms. why: what the server said.
+ */
+struct db_wait {
+	unsigned tries;
+	int64_t since_ms;
+};
+int db_wait(struct db *db, struct db_wait *w, const char *why);
+
 /* For callers to whom every result but DB_OK is a failure: leaves fail() for it. Returns 0 or -1. */
 int db_must(struct db *db, enum db_result r, const char *doing);
 

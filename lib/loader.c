@@ -142,10 +142,7 @@ static void wait_idle(struct loader *l)
 
 static int prepare(struct loader *l)
 {
-	struct apply_options apply = { .name = l->name,
-		.rejects = l->o.rejects,
-		.partial = l->o.partial,
-		.timeout_ms = l->o.timeout_ms };
+	struct apply_options apply = { .name = l->name, .rejects = l->o.rejects, .partial = l->o.partial };
 
 	if (warehouse_check_name(l->name) < 0 ||
 	    (!l->o.dry && warehouse_prepare(l->db, l->o.rejects) < 0) ||

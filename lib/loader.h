@@ -20,7 +20,7 @@ struct loader_options {
 	bool reduce;      /* false: --no-reduce */
 	bool partial, rejects, acks, allow_gap, recreated;
 	bool dry; /* -n: print statements, write nothing */
-	int64_t interval_ms, rows, buffer, timeout_ms;
+	int64_t interval_ms, rows, buffer;
 };
 
 /* upserted, deleted: rows sent; in, bytes: records as they came, the others as committed */

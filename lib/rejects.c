@@ -7,24 +7,28 @@
 
 #define STATEMENT_REST 8192 /* bytes of a statement that are not the line */
 #define REASON_MAX     900  /* bytes; the column takes 1000 characters */
+#define TOMBSTONES     1000 /* of one statement; one each costs MySQL 1 ms */
 
-/* The hash of a record's key and window, as SQL. A bare object and a null key have none. */
-static void add_key_hash(struct buf *sql, const struct line *l)
+/* What a tombstone and the records that it deletes have in common. False: a bare object, or no key. */
+static bool hash_key(const struct line *l, uint64_t *hash)
 {
 	struct buf scratch = BUF_INIT, id = BUF_INIT;
 	struct key_window window;
 	struct span key;
+	bool has = l->kind == LINE_RECORD && stream_key_bytes(l, &scratch, &key) > 0;
 
-	if (l->kind == LINE_RECORD && stream_key_bytes(l, &scratch, &key) > 0) {
-		buf_add_span(&id, key);
+	if (has) {
+		buf_add_span(&id, l->topic);
+		buf_addf(&id, "/%" PRId32, l->partition);
 		if (stream_window(l, &window) > 0)
 			buf_addf(&id, " %" PRId64 " %" PRId64, window.start, window.end);
-		buf_addf(sql, "%" PRIu64, span_hash(buf_span(&id)));
-	} else {
-		buf_add_str(sql, "NULL");
+		buf_add_char(&id, '\0');
+		buf_add_span(&id, key);
+		*hash = span_hash(buf_span(&id));
 	}
 	buf_release(&scratch);
 	buf_release(&id);
+	return has;
 }
 
 static void add_text(struct buf *sql, const char *text)
@@ -58,6 +62,7 @@ enum db_result rejects_add(struct db *db, const char *name, struct stream *strea
 	struct buf sql = BUF_INIT, quoted = BUF_INIT, reason = BUF_INIT;
 	enum db_result result;
 	struct line l;
+	uint64_t hash;
 
 	buf_add_str(&sql,
 	    "INSERT INTO sluice_rejects (name, topic, part, off, col, reason, key_hash, line) VALUES (");
@@ -81,8 +86,10 @@ enum db_result rejects_add(struct db *db, const char *name, struct stream *strea
 	buf_add_char(&sql, ',');
 	db_quote_text(&sql, reason.data, reason.len);
 	buf_add_char(&sql, ',');
-	stream_parse(stream, line, &l); /* as it was when it came */
-	add_key_hash(&sql, &l);
+	if (stream_parse(stream, line, &l) == 0 && hash_key(&l, &hash))
+		buf_addf(&sql, "%" PRIu64, hash);
+	else
+		buf_add_str(&sql, "NULL");
 	buf_add_char(&sql, ',');
 	buf_add_span(&sql, buf_span(&quoted));
 	buf_add_char(&sql, ')');
@@ -93,23 +100,42 @@ enum db_result rejects_add(struct db *db, const char *name, struct stream *strea
 	return result;
 }
 
-enum db_result rejects_supersede(struct db *db, const char *name, struct stream *stream, struct span line)
+/* Of two tombstones of a key the later one counts: the first case that fits is taken. */
+static enum db_result supersede(struct db *db, const char *name, struct stream *stream,
+    const struct span *line, size_t n)
 {
-	struct buf sql = BUF_INIT;
-	enum db_result result;
+	struct buf sql = BUF_INIT, cases = BUF_INIT;
+	enum db_result result = DB_OK;
 	struct line l;
+	uint64_t hash;
 
-	stream_parse(stream, line, &l);
 	buf_add_str(&sql, "UPDATE sluice_rejects SET superseded = TRUE WHERE name = ");
 	add_text(&sql, name);
-	buf_add_str(&sql, " AND topic = ");
-	db_quote_text(&sql, l.topic.p, l.topic.n);
-	buf_add_str(&sql, " AND key_hash = ");
-	add_key_hash(&sql, &l);
-	buf_addf(&sql, " AND part = %" PRId32 " AND off < %" PRId64, l.partition, l.offset);
-	result = db_run(db, sql.data, sql.len, NULL);
+	buf_add_str(&sql, " AND key_hash IN (");
+	while (n-- > 0) {
+		if (stream_parse(stream, line[n], &l) < 0 || !hash_key(&l, &hash))
+			continue;
+		buf_addf(&sql, "%s%" PRIu64, cases.len > 0 ? "," : "", hash);
+		buf_addf(&cases, " WHEN %" PRIu64 " THEN %" PRId64, hash, l.offset);
+	}
+	buf_add_str(&sql, ") AND off < CASE key_hash");
+	buf_add_span(&sql, buf_span(&cases));
+	buf_add_str(&sql, " END");
+	if (cases.len > 0)
+		result = db_run(db, sql.data, sql.len, NULL);
 	buf_release(&sql);
+	buf_release(&cases);
 	return result;
+}
+
+enum db_result rejects_supersede(struct db *db, const char *name, struct stream *stream,
+    const struct span *line, size_t n)
+{
+	enum db_result r = DB_OK;
+
+	for (size_t i = 0; i < n && r == DB_OK; i += TOMBSTONES)
+		r = supersede(db, name, stream, line + i, n - i < TOMBSTONES ? n - i : TOMBSTONES);
+	return r;
 }
 
 /* ---- reading ---- */

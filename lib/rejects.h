@@ -22,9 +22,12 @@ enum db_result rejects_add(struct db *db, const char *name, struct stream *strea
 /* Whether the name has rejects that are not superseded: 1, 0, or -1 with fail(). No table: 0. */
 int rejects_any(struct db *db, const char *name);
 
-/* In the caller's transaction: this tombstone was applied, so older rejects of its key (and window) are superseded. */
+/*
+ * In the caller's transaction: these lines, tombstones in the order of their offsets, were applied, so older rejects of
+ * their keys (and windows) are superseded.
+ */
 enum db_result rejects_supersede(struct db *db, const char *name, struct stream *stream,
-    struct span line);
+    const struct span *line, size_t n);
 
 /* Columns of those that are not superseded, in offset order; row as of db_select. */
 enum db_result rejects_select(struct db *db, const char *name, const char *columns,

@@ -34,11 +34,11 @@ static const char create_rejects[] =
     "col VARCHAR(255) NULL COMMENT 'that the record does not fit',"
     "reason VARCHAR(1000) NOT NULL,"
     "line LONGTEXT NULL COMMENT 'the record; NULL: it was too large for one packet',"
-    "key_hash BIGINT UNSIGNED NULL COMMENT 'of the Kafka key',"
+    "key_hash BIGINT UNSIGNED NULL COMMENT 'of topic, partition, key and window',"
     "superseded BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'its key was deleted later',"
     "at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),"
     "KEY by_place (name, topic, part, off),"
-    "KEY by_key (name, topic, key_hash)"
+    "KEY by_key (name, key_hash)"
     ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
     " COMMENT='records that did not fit: mysql-upsert --rejects, --replay'";
 

@@ -192,7 +192,17 @@ sub replayed
 	$r = replay($db, '-q');
 	is "$r->{exit} $r->{err}" . table($db) . ' ' . kept($db), '0 a=1001 b=3 c=x 0', 'mended more: all are in';
 	is replay($db)->{exit}, 0, 'no rejects, nothing to do';
-	is positions($db, 't'), 'T/0 5', 'no position has moved';
+	# Kept in another order than that of their offsets.
+	fresh($db);
+	for my $partition (2, 0, 1) {
+		upsert($db, join('', map { record($_, 'k' . $_ % 7, "{\"n\":@{[ 1000 * (1 + $partition) + $_ ]}}", partition => $partition) } 0 .. 149), qw(-r --no-reduce));
+	}
+	is kept($db), 450, 'more rejects than are read at once';
+	unlimit($db);
+	$r = replay($db);
+	is "$r->{exit} " . kept($db), '0 0', '... are all replayed' or diag $r->{err};
+	is table($db), join(' ', map { my $k = $_; "k$k=" . (3000 + (grep { $_ % 7 == $k } 0 .. 149)[-1]) } 0 .. 6), '... in offset order';
+	is positions($db, 't'), 'T/0 150 T/1 150 T/2 150', 'no position has moved';
 }
 
 # What is newer stays, by table; --force writes over it; a later record of the key wins also among rejects.
@@ -387,6 +397,19 @@ sub beside_a_run
 	is finish($replay)->{exit} . finish($run)->{exit}, '00', 'while --replay writes, a run waits';
 	is table($db) . ' ' . kept($db), 'a=7 c=1000 0', '... and its rows are the newer ones';
 
+	# Both have what the other wants: the replay, which has written less, is done again.
+	fresh($db);
+	upsert($db, record(0, 'a', '{"n":1000}') . record(1, 'c', '{"n":1000}'), '-r');
+	unlimit($db);
+	$blocker = $db->session;
+	$blocker->sql("BEGIN; INSERT INTO t VALUES ('c', 0), " . join ', ', map { "('y$_', 0)" } 1 .. 100);
+	$replay = spawn('mysql-upsert', $db->args, qw(-v --replay -T t -k id));
+	$db->wait_for_lock(1);
+	$blocker->sql("INSERT INTO t VALUES ('aa', 0); DELETE FROM t WHERE id LIKE 'y%'; COMMIT");
+	my $r = finish($replay);
+	is "$r->{exit} " . table($db), '0 a=1000 aa=0 c=0', 'a deadlock is tried again';
+	like $r->{err}, qr/trying again/, '... and -v says so';
+
 	# Whoever cannot have the positions in time gives up, and has done nothing.
 	fresh($db);
 	upsert($db, record(0, 'a', '{"n":1000}'), '-r');
@@ -394,7 +417,7 @@ sub beside_a_run
 	$blocker = $db->session;
 	$blocker->sql('BEGIN; SELECT * FROM sluice_positions FOR UPDATE');
 	my $impatient = $db->option_file('init-command' => 'SET innodb_lock_wait_timeout=1');
-	my $r = run('mysql-upsert', '--defaults-file', $impatient, '-D', $db->{database}, qw(--replay -T t -k id --timeout 1));
+	$r = run('mysql-upsert', '--defaults-file', $impatient, '-D', $db->{database}, qw(--replay -T t -k id --timeout 1));
 	is "$r->{exit} " . kept($db) . table($db), '75 1', '... or gives up with 75, and has done nothing';
 	$blocker->sql('ROLLBACK');
 

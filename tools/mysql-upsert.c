@@ -270,7 +270,6 @@ int main(int argc, char **argv)
 	if (check_options(argc - first) < 0)
 		return (int)report();
 	o.loader.reduce = !o.no_reduce && !o.mapping.any_unique;
-	o.loader.timeout_ms = o.db.timeout_ms;
 	db = db_open(&o.db);
 	if (!db)
 		return (int)report();
