@@ -282,7 +282,6 @@ static int open_side(struct side *side, const struct side *as, const struct stre
 	struct apply_options o = { .name = side->name,
 		.rejects = st->rejects,
 		.partial = st->partial,
-		.timeout_ms = 30000,
 		.statement_rows = st->statement_rows };
 
 	*side = *as;
