@@ -129,7 +129,7 @@ check: deps-test
 T = $(sort $(wildcard t/*.t))
 
 # The unit tests of what has threads, by the thread sanitizer. The rest: make check SANITIZER=thread
-THREADED = consumer gzip kafka log nudge plan producer sink spool
+THREADED = consumer gzip kafka loader log nudge plan producer sink spool
 
 threads: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) SANITIZER=thread UNIT='$(THREADED:%=build/san-thread/t/unit/%)' unit
