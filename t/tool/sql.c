@@ -96,6 +96,7 @@ int main(int argc, char **argv)
 	MYSQL *db = mysql_init(NULL);
 	struct buf in = BUF_INIT;
 	struct buf out = BUF_INIT;
+	int status = 0;
 
 	if (argc < 2 || db == NULL)
 		return 64;
@@ -103,18 +104,19 @@ int main(int argc, char **argv)
 	mysql_options(db, MYSQL_READ_DEFAULT_GROUP, "client");
 	mysql_options(db, MYSQL_SET_CHARSET_NAME, "utf8mb4");
 	if (mysql_real_connect(db, NULL, NULL, NULL, argc > 2 ? argv[2] : NULL, 0, NULL,
-		CLIENT_MULTI_STATEMENTS) == NULL) {
+		CLIENT_MULTI_STATEMENTS)) {
+		while (read_request(&in)) {
+			answer(&out, db, &in);
+			write_answer(&out);
+		}
+	} else {
 		add_error(&out, db);
 		write_answer(&out);
-		return 69;
-	}
-	while (read_request(&in)) {
-		answer(&out, db, &in);
-		write_answer(&out);
+		status = 69;
 	}
 	mysql_close(db);
 	mysql_library_end();
 	buf_release(&in);
 	buf_release(&out);
-	return 0;
+	return status;
 }
