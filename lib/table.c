@@ -216,6 +216,7 @@ static void set_default(struct column *c, const struct span *v, bool mariadb)
 	c->has_default = v[C_DEFAULT].p && !(mariadb && span_is(v[C_DEFAULT], "NULL"));
 	c->default_now = c->has_default && is_now(v[C_DEFAULT]) &&
 	    (mariadb || temporal || contains(v[C_EXTRA], "DEFAULT_GENERATED"));
+	c->default_of_row = c->has_default && memchr(v[C_DEFAULT].p, '`', v[C_DEFAULT].n);
 	if (contains(v[C_EXTRA], "on update"))
 		c->default_now = true;
 	c->auto_increment = contains(v[C_EXTRA], "auto_increment");

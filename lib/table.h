@@ -50,7 +50,8 @@ struct column {
 	bool json; /* MySQL's type, or a text with CHECK (json_valid(it)): MariaDB's JSON is one */
 	bool has_default; /* another than NULL: an absent member becomes DEFAULT */
 	bool default_now; /* CURRENT_TIMESTAMP as default, or ON UPDATE: left alone when absent */
-	bool generated;   /* never written */
+	bool default_of_row; /* an expression of other columns: what it gives depends on the values a row begins with */
+	bool generated; /* never written */
 	bool auto_increment;
 	int64_t min;           /* COL_INT */
 	uint64_t max;          /* COL_INT, COL_BIT */

@@ -70,12 +70,21 @@ static bool generated_key(const struct target *t)
 	return false;
 }
 
+/* Whether a new row depends on the first record of its key: a default of other columns, where the record says nothing. */
+static bool first_matters(const struct target *t, bool partial)
+{
+	for (unsigned i = 0; i < t->table->columns; i++)
+		if (t->table->column[i].default_of_row && (partial || t->source[i].kind == SOURCE_NONE))
+			return true;
+	return false;
+}
+
 static enum order order_of(const struct target *t, struct window_rules rules)
 {
 	const struct table *table = t->table;
 
 	if (!rules.reduce || !t->fills_key || generated_key(t) || table->other_unique ||
-	    table->refers_to_itself)
+	    table->refers_to_itself || first_matters(t, rules.partial))
 		return STREAM;
 	for (unsigned i = 0; i < table->keys; i++)
 		if (table->key[i]->compare == COMPARE_SERVER)

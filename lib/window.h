@@ -7,7 +7,8 @@
  * at a time.
  *
  * How the rows of a target are treated:
- *     in stream order   without `reduce`; keys that records do not fill; another unique key; a table that refers to itself
+ *     in stream order   without `reduce`; keys that records do not fill; another unique key; a table that refers to itself;
+ *                       columns left alone whose default is computed from other columns
  *     by equal bytes    a key that only the server can compare: the last of equal bytes, in stream order
  *     by key            all other: the last of each key, sorted
  *

@@ -399,6 +399,29 @@ static void tables_with_another_unique_key_or_of_themselves_are_not_reduced(void
 	expect(w, "p+ka 2,a 2,b");
 }
 
+static void the_first_record_matters_where_a_default_comes_from_other_columns(void **state)
+{
+	struct window *w;
+
+	column[0][2].default_of_row = true;
+	w = new_window(true, false);
+	up(w, "1,a,x,x", &all);
+	up(w, "1,b,y,y", &all);
+	expect(w, "p+kabc 1,b,y,y");
+
+	source[0][2].kind = SOURCE_NONE;
+	w = new_window(true, false);
+	up(w, "1,a", &ka);
+	up(w, "1,b", &ka);
+	expect(w, "p+ka 1,a 1,b");
+
+	source[0][2].kind = SOURCE_MEMBER;
+	w = new_window(true, true);
+	up(w, "1,a", &ka);
+	up(w, "1,b", &ka);
+	expect(w, "p+ka 1,a 1,b");
+}
+
 /* The server deletes the rows of a list in the order of their keys. */
 static void deletes_in_stream_order_are_statements_of_their_own(void **state)
 {
@@ -703,6 +726,7 @@ int main(void)
 		TEST(a_tombstone_ends_a_merge_and_is_sent),
 		TEST(without_reduction_every_record_is_sent_in_stream_order),
 		TEST(tables_with_another_unique_key_or_of_themselves_are_not_reduced),
+		TEST(the_first_record_matters_where_a_default_comes_from_other_columns),
 		TEST(deletes_in_stream_order_are_statements_of_their_own),
 		TEST(deletes_that_cascade_are_not_reduced_away),
 		TEST(parents_are_written_first_and_deleted_last),
