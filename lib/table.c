@@ -177,14 +177,15 @@ static void set_range(struct column *c, int bits)
 
 /*
  * _bin compares code points, and nearly all of them pad with spaces: not utf8mb4_0900_bin of MySQL, the _nopad_bin of
- * MariaDB. CHAR loses its trailing spaces when stored.
+ * MariaDB. CHAR loses its trailing spaces when stored. Of all character sets only cp932 has one code for two characters
+ * of ours (U+6659, U+6661).
  */
 static enum column_compare compare_of(enum column_type type, struct span collation)
 {
 	switch (type) {
 	case COL_CHAR:
 	case COL_TEXT:
-		if (!ends_with(collation, "_bin"))
+		if (!ends_with(collation, "_bin") || contains(collation, "cp932"))
 			return COMPARE_SERVER;
 		if (type == COL_CHAR)
 			return COMPARE_PAD;
