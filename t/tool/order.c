@@ -75,7 +75,8 @@ struct mood {
 	bool unfit, bad, orphans;
 	unsigned keys[MAX_FEEDS][MAX_FIELDS][4]; /* few values, so that keys come again */
 	unsigned key_count;
-	bool alive[MAX_FEEDS][16]; /* parents */
+	bool alive[MAX_FEEDS][16];      /* rows, by the place of their key in its pool */
+	unsigned refers[MAX_FEEDS][16]; /* 1 + the place of their parent's key; 0: none */
 };
 
 static unsigned pool_size(const struct value_of *pool)
@@ -100,7 +101,7 @@ static unsigned choose(const struct scenario *s, struct mood *m, unsigned feed, 
 	const struct field *f = &s->feed[feed].field[at];
 	unsigned n = pool_size(f->pool), i;
 
-	if (rng_below(&m->rng, 100) < f->absent)
+	if (rng_below(&m->rng, 100) < f->absent && (f->otherwise || m->unfit))
 		return 0;
 	for (unsigned tries = 0; tries < 50; tries++) {
 		i = f->key ? m->keys[feed][at][rng_below(&m->rng, m->key_count)]
@@ -114,12 +115,41 @@ static unsigned choose(const struct scenario *s, struct mood *m, unsigned feed, 
 		if (!f->refers || may_refer(s, m, f, i))
 			return i + 1;
 	}
-	return f->absent ? 0 : 1;
+	return f->otherwise ? 0 : 1;
 }
 
 static const struct value_of *chosen(const struct feed *feed, const struct event *e, unsigned at)
 {
 	return e->choice[at] ? &feed->field[at].pool[e->choice[at] - 1] : NULL;
+}
+
+/* A row goes, and with it those that it takes along. */
+static void bury(const struct scenario *s, struct mood *m, unsigned feed, unsigned key)
+{
+	m->alive[feed][key] = false;
+	for (unsigned f = 0; f < MAX_FEEDS && s->feed[f].topic; f++) {
+		const struct field *r = &s->feed[f].field[1];
+
+		for (unsigned k = 0; k < 16 && r->cascades && r->refers == (int)feed + 1; k++)
+			if (m->alive[f][k] && m->refers[f][k] == key + 1)
+				bury(s, m, f, k);
+	}
+}
+
+/* What a record that is taken does to the rows that others may refer to. */
+static void note_row(const struct scenario *s, struct mood *m, const struct event *e, bool partial)
+{
+	unsigned key = e->choice[0] ? e->choice[0] - 1 : 15;
+
+	if (e->unfit || (e->kind == UPSERT && e->bad))
+		return;
+	if (e->kind == TOMBSTONE) {
+		bury(s, m, e->feed, key);
+		return;
+	}
+	if (e->choice[1] || !partial || !m->alive[e->feed][key])
+		m->refers[e->feed][key] = e->choice[1];
+	m->alive[e->feed][key] = true;
 }
 
 static void judge_event(const struct feed *feed, struct event *e)
@@ -135,7 +165,7 @@ static void judge_event(const struct feed *feed, struct event *e)
 	}
 }
 
-static void make_event(const struct scenario *s, struct mood *m, struct event *e)
+static void make_event(const struct scenario *s, struct mood *m, struct event *e, bool partial)
 {
 	unsigned feeds = 0, others = 0;
 	const struct feed *feed;
@@ -156,8 +186,7 @@ static void make_event(const struct scenario *s, struct mood *m, struct event *e
 	for (unsigned i = 0; feed->field[i].name; i++)
 		e->choice[i] = choose(s, m, e->feed, i);
 	judge_event(feed, e);
-	if (e->kind == TOMBSTONE ? !e->unfit : !e->unfit && !e->bad)
-		m->alive[e->feed][e->choice[0] ? e->choice[0] - 1 : 15] = e->kind == UPSERT;
+	note_row(s, m, e, partial);
 }
 
 static void make_mood(const struct scenario *s, struct mood *m)
@@ -189,7 +218,7 @@ static void make_stream(const struct scenario *s, uint64_t seed, struct stream_o
 	st->rejects = rng_below(&m.rng, 4) > 0;
 	st->statement_rows = rng_below(&m.rng, 2) ? 0 : 2;
 	for (size_t i = 0; i < st->n; i++) {
-		make_event(s, &m, &st->event[i]);
+		make_event(s, &m, &st->event[i], st->partial);
 		st->event[i].offset = offset + (int64_t)i;
 		if (i > 0 && st->event[i].kind == OUTSIDE_EVENT)
 			st->event[i - 1].ends_window = true;
@@ -803,7 +832,7 @@ static void shrink(struct world *w, struct stream_of *st)
 			less.event[i - 1].ends_window |= less.event[i].ends_window;
 		less.n--;
 		memmove(&less.event[i], &less.event[i + 1], (less.n - i) * sizeof(*less.event));
-		if (retry_stream(w, &less, &why) != -1)
+		if (retry_stream(w, &less, &why) >= 0)
 			*st = less;
 	}
 	for (size_t i = 0; i + 1 < st->n; i++) {
@@ -811,7 +840,7 @@ static void shrink(struct world *w, struct stream_of *st)
 
 		less.event[i].ends_window = false;
 		if (st->event[i].ends_window && st->event[i + 1].kind != OUTSIDE_EVENT &&
-		    retry_stream(w, &less, &why) != -1)
+		    retry_stream(w, &less, &why) >= 0)
 			*st = less;
 	}
 }
@@ -826,13 +855,13 @@ static int try_seed(struct world *w, uint64_t seed)
 	if (verbose)
 		print_stream(&st);
 	base = try_stream(w, &st, &why);
-	if (base == -1)
-		return 0;
+	if (base < 0)
+		return base == -1 ? 0 : -1;
 	shrink(w, &st);
 	print_stream(&st);
 	base = retry_stream(w, &st, &why);
 	if (base < 0)
-		return -1;
+		return base == -1 ? fail(EXIT_DATA, "it differed, but not each time") : -1;
 	print_tables(w, base);
 	print_tables(w, ORACLE);
 	return fail(EXIT_DATA, "%s: %s", base_name[base], why);
@@ -864,7 +893,8 @@ static int open_base(struct world *w, int base)
 		return -1;
 	c.database = w->base[base];
 	db = w->db[base] = db_open(&c);
-	return !db || db_must(db, db_runf(db, "SET timestamp = 1700000000"), "SET") < 0 ||
+	return !db ||
+		db_must(db, db_runf(db, "SET timestamp = 1700000000, wait_timeout = 28800"), "SET") < 0 ||
 		run_all(db, PARENTS) < 0 || (base != ORACLE && warehouse_prepare(db, true) < 0)
 	    ? -1
 	    : 0;
@@ -968,7 +998,9 @@ int main(int argc, char **argv)
 		return code;
 	log_level(true, false);
 	w.admin = db_open(&config);
-	if (!w.admin || db_must(w.admin, db_runf(w.admin, "SET foreign_key_checks = 0"), "SET") < 0)
+	if (!w.admin ||
+	    db_must(w.admin, db_runf(w.admin, "SET foreign_key_checks = 0, wait_timeout = 28800"),
+		"SET") < 0)
 		return (int)report();
 	/* MySQL would start four threads for each COUNT(*). */
 	if (!db_mariadb(w.admin))

@@ -26,6 +26,7 @@ struct field {
 	unsigned absent; /* percent of the records that do not have it */
 	const char *otherwise; /* their SQL: "DEFAULT", "NULL"; "": the column is left alone; NULL: rejected */
 	int refers;            /* 1 + the feed that has the parents: only to those that are there */
+	bool cascades;   /* and goes when its parent goes: the second field, the first is the key */
 	unsigned not_in; /* a set of the feed's tables (bit 0: the first) that have no such column */
 };
 
@@ -53,64 +54,93 @@ struct scenario {
 
 /* ---- the columns that most tables have behind their key ---- */
 
+#define FITS(json, sql)                                                                            \
+	{                                                                                          \
+		json, sql, NULL                                                                    \
+	}
+#define REFUSED(json, sql, good)                                                                   \
+	{                                                                                          \
+		json, sql, good                                                                    \
+	}
+#define UNFIT(json)                                                                                \
+	{                                                                                          \
+		json, NULL, NULL                                                                   \
+	}
+#define END_OF_POOL                                                                                \
+	{                                                                                          \
+		NULL, NULL, NULL                                                                   \
+	}
+
 #define PARENTS                                                                                    \
 	"CREATE TABLE one (n INT PRIMARY KEY); INSERT INTO one VALUES (1), (2)" /* once in each database */
 #define COLUMNS                                                                                    \
 	"v INT NOT NULL CHECK (v <> 13), w VARCHAR(6) DEFAULT 'dw', "                              \
 	"n INT NULL, FOREIGN KEY (n) REFERENCES one (n), "                                         \
 	"created DATETIME NULL DEFAULT CURRENT_TIMESTAMP, note VARCHAR(6) NULL DEFAULT 'dn', "     \
-	"source VARCHAR(6) NOT NULL"
+	"source VARCHAR(6) NOT NULL, m INT NOT NULL DEFAULT 5"
 #define MAPPED "\"columns\": {\"note\": null, \"source\": {\"const\": \"kafka\"}}"
 
 static const struct value_of numbers[] = {
-	{ "1", "1", NULL },
-	{ "2", "2", NULL },
-	{ "\"3\"", "3", NULL },
-	{ "4e1", "40", NULL },
-	{ "5.0", "5", NULL },
-	{ "13", "13", "1" },
-	{ "1.5", NULL, NULL },
-	{ "null", NULL, NULL },
-	{ "99999999999", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("2", "2"),
+	FITS("\"3\"", "3"),
+	FITS("4e1", "40"),
+	FITS("5.0", "5"),
+	REFUSED("13", "13", "1"),
+	UNFIT("1.5"),
+	UNFIT("null"),
+	UNFIT("99999999999"),
+	END_OF_POOL,
 };
 static const struct value_of words[] = {
-	{ "\"p\"", "'p'", NULL },
-	{ "\"q\"", "'q'", NULL },
-	{ "\"\"", "''", NULL },
-	{ "null", "NULL", NULL },
-	{ "\"it's\"", "'it''s'", NULL },
-	{ "\"toolong\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"p\"", "'p'"),
+	FITS("\"q\"", "'q'"),
+	FITS("\"\"", "''"),
+	FITS("null", "NULL"),
+	FITS("\"it's\"", "'it''s'"),
+	UNFIT("\"toolong\""),
+	END_OF_POOL,
 };
 static const struct value_of ones[] = {
-	{ "1", "1", NULL },
-	{ "2", "2", NULL },
-	{ "null", "NULL", NULL },
-	{ "9", "9", "NULL" },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("2", "2"),
+	FITS("null", "NULL"),
+	REFUSED("9", "9", "NULL"),
+	END_OF_POOL,
 };
 static const struct value_of times[] = {
-	{ "\"2020-01-01T00:00:00Z\"", "'2020-01-01 00:00:00'", NULL },
-	{ "\"2021-06-30T12:00:00.9Z\"", "'2021-06-30 12:00:00'", NULL },
-	{ "null", "NULL", NULL },
-	{ "\"2021-02-30\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"2020-01-01T00:00:00Z\"", "'2020-01-01 00:00:00'"),
+	FITS("\"2021-06-30T12:00:00.9Z\"", "'2021-06-30 12:00:00'"),
+	FITS("null", "NULL"),
+	UNFIT("\"2021-02-30\""),
+	END_OF_POOL,
 };
-static const struct value_of kafka[] = { { "", "'kafka'", NULL }, { NULL, NULL, NULL } };
+static const struct value_of kafka[] = { FITS("", "'kafka'"), END_OF_POOL };
 
 #define END                                                                                        \
 	{                                                                                          \
 		.name = NULL                                                                       \
 	}
+/* NOT NULL, with a default. */
+static const struct value_of counts[] = {
+	FITS("1", "1"),
+	FITS("2", "2"),
+	UNFIT("null"),
+	END_OF_POOL,
+};
+
 #define V_FIELD                                                                                    \
 	{                                                                                          \
 		"v", numbers, .absent = 0                                                          \
 	}
-#define FIELDS                                                                                     \
+#define MORE_FIELDS                                                                                \
 	V_FIELD, { "w", words, .absent = 30, .otherwise = "DEFAULT" },                             \
 	    { "n", ones, .absent = 30, .otherwise = "NULL" },                                      \
-	    { "created", times, .absent = 60, .otherwise = "" }, { "source", kafka, .absent = 0 }, END
+	    { "created", times, .absent = 60, .otherwise = "" }, { "source", kafka, .absent = 0 }, \
+	{                                                                                          \
+		"m", counts, .absent = 40, .otherwise = "DEFAULT"                                  \
+	}
+#define FIELDS MORE_FIELDS, END
 #define OUTSIDE                                                                                    \
 	{                                                                                          \
 		"UPDATE t SET note = 'x'", "UPDATE t SET note = 'y' WHERE v = 2"                   \
@@ -119,229 +149,239 @@ static const struct value_of kafka[] = { { "", "'kafka'", NULL }, { NULL, NULL, 
 /* ---- tables with a key of one column ---- */
 
 static const struct value_of strings[] = {
-	{ "\"a\"", "'a'", NULL },
-	{ "\"a \"", "'a '", NULL },
-	{ "\"A\"", "'A'", NULL },
-	{ "\"\\u00e1\"", "'\xc3\xa1'", NULL },
-	{ "\"a\\u0301\"", "'a\xcc\x81'", NULL },
-	{ "\"\"", "''", NULL },
-	{ "\" \"", "' '", NULL },
-	{ "\"a\\u0000\"", "'a\\0'", NULL },
-	{ "\"a\\t\"", "'a\\t'", NULL },
-	{ "\"\\u00df\"", "'\xc3\x9f'", NULL },
-	{ "\"ss\"", "'ss'", NULL },
-	{ "\"\xf0\x9f\x98\x80\"", "'\xf0\x9f\x98\x80'", NULL },
-	{ "\"10\"", "'10'", NULL },
-	{ "\"9\"", "'9'", NULL },
-	{ "\"12345678901\"", NULL, NULL },
-	{ "null", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"a\"", "'a'"),
+	FITS("\"a \"", "'a '"),
+	FITS("\"A\"", "'A'"),
+	FITS("\"\\u00e1\"", "'\xc3\xa1'"),
+	FITS("\"a\\u0301\"", "'a\xcc\x81'"),
+	FITS("\"\"", "''"),
+	FITS("\" \"", "' '"),
+	FITS("\"a\\u0000\"", "'a\\0'"),
+	FITS("\"a\\t\"", "'a\\t'"),
+	FITS("\"\\u00df\"", "'\xc3\x9f'"),
+	FITS("\"ss\"", "'ss'"),
+	FITS("\"\xf0\x9f\x98\x80\"", "'\xf0\x9f\x98\x80'"),
+	FITS("\"10\"", "'10'"),
+	FITS("\"9\"", "'9'"),
+	UNFIT("\"12345678901\""),
+	UNFIT("null"),
+	END_OF_POOL,
 };
 /* A CHAR is stored without the blanks at its end, whatever the collation. */
 static const struct value_of chars[] = {
-	{ "\"a\"", "'a'", NULL },
-	{ "\"a \"", "'a'", NULL },
-	{ "\"a  \"", "'a'", NULL },
-	{ "\"A\"", "'A'", NULL },
-	{ "\"\\u00e1\"", "'\xc3\xa1'", NULL },
-	{ "\"\"", "''", NULL },
-	{ "\"  \"", "''", NULL },
-	{ "\" a\"", "' a'", NULL },
-	{ "\"a\\u0000\"", "'a\\0'", NULL },
-	{ "\"a\\t \"", "'a\\t'", NULL },
-	{ "\"12345678901\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"a\"", "'a'"),
+	FITS("\"a \"", "'a'"),
+	FITS("\"a  \"", "'a'"),
+	FITS("\"A\"", "'A'"),
+	FITS("\"\\u00e1\"", "'\xc3\xa1'"),
+	FITS("\"\"", "''"),
+	FITS("\"  \"", "''"),
+	FITS("\" a\"", "' a'"),
+	FITS("\"a\\u0000\"", "'a\\0'"),
+	FITS("\"a\\t \"", "'a\\t'"),
+	UNFIT("\"12345678901\""),
+	END_OF_POOL,
 };
 static const struct value_of latin[] = {
-	{ "\"a\"", "'a'", NULL },
-	{ "\"a \"", "'a '", NULL },
-	{ "\"A\"", "'A'", NULL },
-	{ "\"\\u00e1\"", "'\xc3\xa1'", NULL },
-	{ "\"\\u00c1\"", "'\xc3\x81'", NULL },
-	{ "\"\\u20ac\"", "'\xe2\x82\xac'", NULL },
-	{ "\"\\u00df\"", "'\xc3\x9f'", NULL },
-	{ "\"\"", "''", NULL },
-	{ "\"\\u0105\"", "'\xc4\x85'", "" },
-	{ NULL, NULL, NULL },
+	FITS("\"a\"", "'a'"),
+	FITS("\"a \"", "'a '"),
+	FITS("\"A\"", "'A'"),
+	FITS("\"\\u00e1\"", "'\xc3\xa1'"),
+	FITS("\"\\u00c1\"", "'\xc3\x81'"),
+	FITS("\"\\u20ac\"", "'\xe2\x82\xac'"),
+	FITS("\"\\u00df\"", "'\xc3\x9f'"),
+	FITS("\"\"", "''"),
+	REFUSED("\"\\u0105\"", "'\xc4\x85'", ""),
+	END_OF_POOL,
+};
+/* Two characters of Unicode are one in cp932. */
+static const struct value_of japanese[] = {
+	FITS("\"a\"", "'a'"),
+	FITS("\"a \"", "'a '"),
+	FITS("\"\\u6659\"", "'\xe6\x99\x99'"),
+	FITS("\"\\u6661\"", "'\xe6\x99\xa1'"),
+	FITS("\"\\u3042\"", "'\xe3\x81\x82'"),
+	REFUSED("\"\\u0105\"", "'\xc4\x85'", ""),
+	END_OF_POOL,
 };
 static const struct value_of binary[] = {
-	{ "\"a\"", "x'61'", NULL },
-	{ "\"a\\u0000\"", "x'6100'", NULL },
-	{ "\"a \"", "x'6120'", NULL },
-	{ "\"A\"", "x'41'", NULL },
-	{ "\"\\u00e1\"", "x'c3a1'", NULL },
-	{ "\"\"", "x''", NULL },
-	{ "\"\\u0000\"", "x'00'", NULL },
-	{ "\"toolongbytes\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"a\"", "x'61'"),
+	FITS("\"a\\u0000\"", "x'6100'"),
+	FITS("\"a \"", "x'6120'"),
+	FITS("\"A\"", "x'41'"),
+	FITS("\"\\u00e1\"", "x'c3a1'"),
+	FITS("\"\"", "x''"),
+	FITS("\"\\u0000\"", "x'00'"),
+	UNFIT("\"toolongbytes\""),
+	END_OF_POOL,
 };
 static const struct value_of padded[] = {
-	{ "\"a\"", "x'61000000'", NULL },
-	{ "\"a\\u0000\"", "x'61000000'", NULL },
-	{ "\"a \"", "x'61200000'", NULL },
-	{ "\"abcd\"", "x'61626364'", NULL },
-	{ "\"\"", "x'00000000'", NULL },
-	{ "\"\\u0000\"", "x'00000000'", NULL },
-	{ "\"toolong\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"a\"", "x'61000000'"),
+	FITS("\"a\\u0000\"", "x'61000000'"),
+	FITS("\"a \"", "x'61200000'"),
+	FITS("\"abcd\"", "x'61626364'"),
+	FITS("\"\"", "x'00000000'"),
+	FITS("\"\\u0000\"", "x'00000000'"),
+	UNFIT("\"toolong\""),
+	END_OF_POOL,
 };
 static const struct value_of integers[] = {
-	{ "1", "1", NULL },
-	{ "1.0", "1", NULL },
-	{ "\"1\"", "1", NULL },
-	{ "1e0", "1", NULL },
-	{ "10e-1", "1", NULL },
-	{ "0", "0", NULL },
-	{ "-0", "0", NULL },
-	{ "-1", "-1", NULL },
-	{ "true", "1", NULL },
-	{ "256", "256", NULL },
-	{ "-9223372036854775808", "-9223372036854775808", NULL },
-	{ "9223372036854775807", "9223372036854775807", NULL },
-	{ "1.5", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("1.0", "1"),
+	FITS("\"1\"", "1"),
+	FITS("1e0", "1"),
+	FITS("10e-1", "1"),
+	FITS("0", "0"),
+	FITS("-0", "0"),
+	FITS("-1", "-1"),
+	FITS("true", "1"),
+	FITS("256", "256"),
+	FITS("-9223372036854775808", "-9223372036854775808"),
+	FITS("9223372036854775807", "9223372036854775807"),
+	UNFIT("1.5"),
+	END_OF_POOL,
 };
 static const struct value_of naturals[] = {
-	{ "1", "1", NULL },
-	{ "1e0", "1", NULL },
-	{ "0", "0", NULL },
-	{ "-0.0", "0", NULL },
-	{ "2", "2", NULL },
-	{ "18446744073709551615", "18446744073709551615", NULL },
-	{ "9223372036854775808", "9223372036854775808", NULL },
-	{ "1.8446744073709551615e19", "18446744073709551615", NULL },
-	{ "-1", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("1e0", "1"),
+	FITS("0", "0"),
+	FITS("-0.0", "0"),
+	FITS("2", "2"),
+	FITS("18446744073709551615", "18446744073709551615"),
+	FITS("9223372036854775808", "9223372036854775808"),
+	FITS("1.8446744073709551615e19", "18446744073709551615"),
+	UNFIT("-1"),
+	END_OF_POOL,
 };
 static const struct value_of bits[] = {
-	{ "1", "1", NULL },
-	{ "true", "1", NULL },
-	{ "0", "0", NULL },
-	{ "false", "0", NULL },
-	{ "511", "511", NULL },
-	{ "256", "256", NULL },
-	{ "\"256\"", "256", NULL },
-	{ "512", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("true", "1"),
+	FITS("0", "0"),
+	FITS("false", "0"),
+	FITS("511", "511"),
+	FITS("256", "256"),
+	FITS("\"256\"", "256"),
+	UNFIT("512"),
+	END_OF_POOL,
 };
 static const struct value_of decimals[] = {
-	{ "1", "1", NULL },
-	{ "1.0", "1", NULL },
-	{ "1e0", "1", NULL },
-	{ "\"1.00\"", "1", NULL },
-	{ "0", "0", NULL },
-	{ "-0.00", "0", NULL },
-	{ "-0.001", "0", NULL },
-	{ "1.005", "1.01", NULL },
-	{ "1.01", "1.01", NULL },
-	{ "-1.005", "-1.01", NULL },
-	{ "999.99", "999.99", NULL },
-	{ "-999.99", "-999.99", NULL },
-	{ "9.5", "9.5", NULL },
-	{ "10", "10", NULL },
-	{ "1000", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("1.0", "1"),
+	FITS("1e0", "1"),
+	FITS("\"1.00\"", "1"),
+	FITS("0", "0"),
+	FITS("-0.00", "0"),
+	FITS("-0.001", "0"),
+	FITS("1.005", "1.01"),
+	FITS("1.01", "1.01"),
+	FITS("-1.005", "-1.01"),
+	FITS("999.99", "999.99"),
+	FITS("-999.99", "-999.99"),
+	FITS("9.5", "9.5"),
+	FITS("10", "10"),
+	UNFIT("1000"),
+	END_OF_POOL,
 };
 static const struct value_of doubles[] = {
-	{ "1", "1e0", NULL },
-	{ "1.0", "1e0", NULL },
-	{ "100e-2", "1e0", NULL },
-	{ "0", "0e0", NULL },
-	{ "-0.0", "0e0", NULL },
-	{ "0.1", "0.1e0", NULL },
-	{ "0.10000000000000000001", "0.1e0", NULL },
-	{ "-1.5", "-1.5e0", NULL },
-	{ "1e308", "1e308", NULL },
-	{ "9007199254740993", "9007199254740992e0", NULL },
-	{ "9007199254740992", "9007199254740992e0", NULL },
-	{ "1e309", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1e0"),
+	FITS("1.0", "1e0"),
+	FITS("100e-2", "1e0"),
+	FITS("0", "0e0"),
+	FITS("-0.0", "0e0"),
+	FITS("0.1", "0.1e0"),
+	FITS("0.10000000000000000001", "0.1e0"),
+	FITS("-1.5", "-1.5e0"),
+	FITS("1e308", "1e308"),
+	FITS("9007199254740993", "9007199254740992e0"),
+	FITS("9007199254740992", "9007199254740992e0"),
+	UNFIT("1e309"),
+	END_OF_POOL,
 };
 /* 0.1 is another number as a FLOAT: this is it. */
 static const struct value_of floats[] = {
-	{ "1", "1e0", NULL },
-	{ "1.0", "1e0", NULL },
-	{ "0", "0e0", NULL },
-	{ "-0.0", "0e0", NULL },
-	{ "0.1", "0.100000001490116119384765625e0", NULL },
-	{ "0.10000000149", "0.100000001490116119384765625e0", NULL },
-	{ "-1.5", "-1.5e0", NULL },
-	{ "16777217", "16777216e0", NULL },
-	{ "16777216", "16777216e0", NULL },
-	{ "1e39", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1e0"),
+	FITS("1.0", "1e0"),
+	FITS("0", "0e0"),
+	FITS("-0.0", "0e0"),
+	FITS("0.1", "0.100000001490116119384765625e0"),
+	FITS("0.10000000149", "0.100000001490116119384765625e0"),
+	FITS("-1.5", "-1.5e0"),
+	FITS("16777217", "16777216e0"),
+	FITS("16777216", "16777216e0"),
+	UNFIT("1e39"),
+	END_OF_POOL,
 };
 static const struct value_of dates[] = {
-	{ "\"2026-11-21\"", "'2026-11-21'", NULL },
-	{ "\"2026-11-22\"", "'2026-11-22'", NULL },
-	{ "\"2024-02-29\"", "'2024-02-29'", NULL },
-	{ "\"1969-12-31\"", "'1969-12-31'", NULL },
-	{ "\"2026-02-30\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"2026-11-21\"", "'2026-11-21'"),
+	FITS("\"2026-11-22\"", "'2026-11-22'"),
+	FITS("\"2024-02-29\"", "'2024-02-29'"),
+	FITS("\"1969-12-31\"", "'1969-12-31'"),
+	UNFIT("\"2026-02-30\""),
+	END_OF_POOL,
 };
 static const struct value_of datetimes[] = {
-	{ "\"2026-11-21T10:00:00Z\"", "'2026-11-21 10:00:00'", NULL },
-	{ "\"2026-11-21 10:00:00.000\"", "'2026-11-21 10:00:00'", NULL },
-	{ "\"2026-11-21T12:00:00.0009+02:00\"", "'2026-11-21 10:00:00'", NULL },
-	{ "\"2026-11-21T10:00:00.001Z\"", "'2026-11-21 10:00:00.001'", NULL },
-	{ "\"2026-11-21T10:00:00.001999Z\"", "'2026-11-21 10:00:00.001'", NULL },
-	{ "\"2026-11-21T09:59:59.9996Z\"", "'2026-11-21 09:59:59.999'", NULL },
-	{ "\"2026-11-31T10:00:00Z\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"2026-11-21T10:00:00Z\"", "'2026-11-21 10:00:00'"),
+	FITS("\"2026-11-21 10:00:00.000\"", "'2026-11-21 10:00:00'"),
+	FITS("\"2026-11-21T12:00:00.0009+02:00\"", "'2026-11-21 10:00:00'"),
+	FITS("\"2026-11-21T10:00:00.001Z\"", "'2026-11-21 10:00:00.001'"),
+	FITS("\"2026-11-21T10:00:00.001999Z\"", "'2026-11-21 10:00:00.001'"),
+	FITS("\"2026-11-21T09:59:59.9996Z\"", "'2026-11-21 09:59:59.999'"),
+	UNFIT("\"2026-11-31T10:00:00Z\""),
+	END_OF_POOL,
 };
 static const struct value_of clocks[] = {
-	{ "\"10:00:00\"", "'10:00:00'", NULL },
-	{ "\"10:00:00.04\"", "'10:00:00.0'", NULL },
-	{ "\"10:00:00.1\"", "'10:00:00.1'", NULL },
-	{ "\"-10:00:00\"", "'-10:00:00'", NULL },
-	{ "\"838:00:00\"", "'838:00:00'", NULL },
-	{ "\"00:00:00\"", "'00:00:00'", NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"10:00:00\"", "'10:00:00'"),
+	FITS("\"10:00:00.04\"", "'10:00:00.0'"),
+	FITS("\"10:00:00.1\"", "'10:00:00.1'"),
+	FITS("\"-10:00:00\"", "'-10:00:00'"),
+	FITS("\"838:00:00\"", "'838:00:00'"),
+	FITS("\"00:00:00\"", "'00:00:00'"),
+	END_OF_POOL,
 };
 static const struct value_of years[] = {
-	{ "2026", "2026", NULL },
-	{ "\"2026\"", "2026", NULL },
-	{ "1999", "1999", NULL },
-	{ "2155", "2155", NULL },
-	{ "2156", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("2026", "2026"),
+	FITS("\"2026\"", "2026"),
+	FITS("1999", "1999"),
+	FITS("2155", "2155"),
+	UNFIT("2156"),
+	END_OF_POOL,
 };
 static const struct value_of colours[] = {
-	{ "\"red\"", "'red'", NULL },
-	{ "\"Green\"", "'Green'", NULL },
-	{ "\"blue\"", "'blue'", NULL },
-	{ "\"\xc3\xa9\"", "'\xc3\xa9'", NULL },
-	{ "\"RED\"", NULL, NULL },
-	{ "1", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"red\"", "'red'"),
+	FITS("\"Green\"", "'Green'"),
+	FITS("\"blue\"", "'blue'"),
+	FITS("\"\xc3\xa9\"", "'\xc3\xa9'"),
+	UNFIT("\"RED\""),
+	UNFIT("1"),
+	END_OF_POOL,
 };
 static const struct value_of sets[] = {
-	{ "\"a,b\"", "'a,b'", NULL },
-	{ "\"b,a\"", "'a,b'", NULL },
-	{ "[\"a\"]", "'a'", NULL },
-	{ "\"\"", "''", NULL },
-	{ "[]", "''", NULL },
-	{ "\"a,a\"", "'a'", NULL },
-	{ "\"c\"", "'c'", NULL },
-	{ "\"d\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"a,b\"", "'a,b'"),
+	FITS("\"b,a\"", "'a,b'"),
+	FITS("[\"a\"]", "'a'"),
+	FITS("\"\"", "''"),
+	FITS("[]", "''"),
+	FITS("\"a,a\"", "'a'"),
+	FITS("\"c\"", "'c'"),
+	UNFIT("\"d\""),
+	END_OF_POOL,
 };
 static const struct value_of uuids[] = {
-	{ "\"00112233-4455-6677-8899-aabbccddeeff\"", "'00112233-4455-6677-8899-aabbccddeeff'", NULL },
-	{ "\"00112233-4455-6677-8899-AABBCCDDEEFF\"", "'00112233-4455-6677-8899-aabbccddeeff'", NULL },
-	{ "\"ffffffff-0000-0000-0000-000000000000\"", "'ffffffff-0000-0000-0000-000000000000'", NULL },
-	{ "\"00112233\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"00112233-4455-6677-8899-aabbccddeeff\"", "'00112233-4455-6677-8899-aabbccddeeff'"),
+	FITS("\"00112233-4455-6677-8899-AABBCCDDEEFF\"", "'00112233-4455-6677-8899-aabbccddeeff'"),
+	FITS("\"ffffffff-0000-0000-0000-000000000000\"", "'ffffffff-0000-0000-0000-000000000000'"),
+	UNFIT("\"00112233\""),
+	END_OF_POOL,
 };
 static const struct value_of addresses[] = {
-	{ "\"::1\"", "'::1'", NULL },
-	{ "\"0:0:0:0:0:0:0:1\"", "'::1'", NULL },
-	{ "\"2001:DB8::\"", "'2001:db8::'", NULL },
-	{ "\"2001:db8:0::0\"", "'2001:db8::'", NULL },
-	{ "\"::ffff:1.2.3.4\"", "'::ffff:1.2.3.4'", NULL },
-	{ "\"::ffff:102:304\"", "'::ffff:1.2.3.4'", NULL },
-	{ "\":::\"", NULL, NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"::1\"", "'::1'"),
+	FITS("\"0:0:0:0:0:0:0:1\"", "'::1'"),
+	FITS("\"2001:DB8::\"", "'2001:db8::'"),
+	FITS("\"2001:db8:0::0\"", "'2001:db8::'"),
+	FITS("\"::ffff:1.2.3.4\"", "'::ffff:1.2.3.4'"),
+	FITS("\"::ffff:102:304\"", "'::ffff:1.2.3.4'"),
+	UNFIT("\":::\""),
+	END_OF_POOL,
 };
 
 #define KEYED(title, only, type, values)                                                           \
@@ -357,24 +397,24 @@ static const struct value_of addresses[] = {
 /* ---- several columns in the key ---- */
 
 static const struct value_of prefixes[] = {
-	{ "\"a\"", "'a'", NULL },
-	{ "\"ab\"", "'ab'", NULL },
-	{ "\"a \"", "'a '", NULL },
-	{ "\"\"", "''", NULL },
-	{ "\"a\\u0000\"", "'a\\0'", NULL },
-	{ "\"\\u0000\"", "'\\0'", NULL },
-	{ "\"a\\u0000b\"", "'a\\0b'", NULL },
-	{ "\"b\"", "'b'", NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"a\"", "'a'"),
+	FITS("\"ab\"", "'ab'"),
+	FITS("\"a \"", "'a '"),
+	FITS("\"\"", "''"),
+	FITS("\"a\\u0000\"", "'a\\0'"),
+	FITS("\"\\u0000\"", "'\\0'"),
+	FITS("\"a\\u0000b\"", "'a\\0b'"),
+	FITS("\"b\"", "'b'"),
+	END_OF_POOL,
 };
 static const struct value_of suffixes[] = {
-	{ "\"bc\"", "'bc'", NULL },
-	{ "\"c\"", "'c'", NULL },
-	{ "\"\"", "''", NULL },
-	{ "\"\\u0000\"", "'\\0'", NULL },
-	{ "\"\\u0000c\"", "'\\0c'", NULL },
-	{ "\"b\"", "'b'", NULL },
-	{ NULL, NULL, NULL },
+	FITS("\"bc\"", "'bc'"),
+	FITS("\"c\"", "'c'"),
+	FITS("\"\"", "''"),
+	FITS("\"\\u0000\"", "'\\0'"),
+	FITS("\"\\u0000c\"", "'\\0c'"),
+	FITS("\"b\"", "'b'"),
+	END_OF_POOL,
 };
 
 #define PAIR(title, only, first, second, a, b)                                                     \
@@ -392,38 +432,38 @@ static const struct value_of suffixes[] = {
 /* ---- tables that refer to others ---- */
 
 static const struct value_of few[] = {
-	{ "1", "1", NULL },
-	{ "2", "2", NULL },
-	{ "3", "3", NULL },
-	{ "4", "4", NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("2", "2"),
+	FITS("3", "3"),
+	FITS("4", "4"),
+	END_OF_POOL,
 };
 /* As few, then what is no parent. */
 static const struct value_of parents[] = {
-	{ "1", "1", NULL },
-	{ "2", "2", NULL },
-	{ "3", "3", NULL },
-	{ "4", "4", NULL },
-	{ "null", "NULL", NULL },
-	{ "9", "9", "NULL" },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("2", "2"),
+	FITS("3", "3"),
+	FITS("4", "4"),
+	FITS("null", "NULL"),
+	REFUSED("9", "9", "NULL"),
+	END_OF_POOL,
 };
 /* The same, in a column that cannot do without. */
 static const struct value_of owners[] = {
-	{ "1", "1", NULL },
-	{ "2", "2", NULL },
-	{ "3", "3", NULL },
-	{ "4", "4", NULL },
-	{ NULL, NULL, NULL },
+	FITS("1", "1"),
+	FITS("2", "2"),
+	FITS("3", "3"),
+	FITS("4", "4"),
+	END_OF_POOL,
 };
 
 #define KEY_OF(values)                                                                             \
 	{                                                                                          \
 		"k", values, .key = true                                                           \
 	}
-#define REF(feed)                                                                                  \
+#define REF(feed, goes)                                                                            \
 	{                                                                                          \
-		"r", parents, .absent = 20, .otherwise = "NULL", .refers = feed                    \
+		"r", parents, .absent = 20, .otherwise = "NULL", .refers = feed, .cascades = goes  \
 	}
 
 /* A mapping of "t" alone, with its key. */
@@ -450,33 +490,35 @@ static const struct value_of owners[] = {
 		}                                                                                  \
 	}
 
-#define ITSELF(title, rule)                                                                             \
-	{                                                                                               \
-		.name = title,                                                                          \
-		.ddl = "CREATE TABLE t (k INT PRIMARY KEY, r INT NULL, " COLUMNS                        \
-		       ", FOREIGN KEY (r) REFERENCES t (k) " rule ")",                                  \
-		.mapping = T_ALONE,                                                                     \
-		.feed = { { "T", { "t" }, 1, (const struct field[]){ KEY_OF(few), REF(1), FIELDS } } }, \
-		.orphans = true, .outside = OUTSIDE                                                     \
+#define ITSELF(title, rule, goes)                                                                  \
+	{                                                                                          \
+		.name = title,                                                                     \
+		.ddl = "CREATE TABLE t (k INT PRIMARY KEY, r INT NULL, " COLUMNS                   \
+		       ", FOREIGN KEY (r) REFERENCES t (k) " rule ")",                             \
+		.mapping = T_ALONE,                                                                \
+		.feed = { { "T", { "t" }, 1,                                                       \
+		    (const struct field[]){ KEY_OF(few), REF(1, goes), FIELDS } } },               \
+		.orphans = true, .outside = OUTSIDE                                                \
 	}
 
 /* p, and c that refers to it; a topic for each. */
-#define FAMILY(title, rule, loose)                                                                    \
-	{                                                                                             \
-		.name = title,                                                                        \
-		.ddl = "CREATE TABLE p (k INT PRIMARY KEY, v INT NOT NULL CHECK (v <> 13), "          \
-		       "w VARCHAR(6) DEFAULT 'dw', created DATETIME NULL DEFAULT "                    \
-		       "CURRENT_TIMESTAMP); "                                                         \
-		       "CREATE TABLE c (k INT PRIMARY KEY, r INT NULL, " COLUMNS                      \
-		       ", FOREIGN KEY (r) REFERENCES p (k) " rule ")",                                \
-		.mapping = "{\"table\": \"c\", \"key\": [\"k\"], \"topics\": [\"C\"], " MAPPED "}, "  \
-			   "{\"table\": \"p\", \"key\": [\"k\"], \"topics\": [\"P\"]}",               \
-		.feed = { { "P", { "p" }, 1,                                                          \
-			      (const struct field[]){ KEY_OF(few), V_FIELD,                           \
-				  { "w", words, .absent = 30, .otherwise = "DEFAULT" },               \
-				  { "created", times, .absent = 60, .otherwise = "" }, END } },       \
-			{ "C", { "c" }, 1, (const struct field[]){ KEY_OF(few), REF(1), FIELDS } } }, \
-		.orphans = loose, .deferred = loose                                                   \
+#define FAMILY(title, rule, goes, loose)                                                             \
+	{                                                                                            \
+		.name = title,                                                                       \
+		.ddl = "CREATE TABLE p (k INT PRIMARY KEY, v INT NOT NULL CHECK (v <> 13), "         \
+		       "w VARCHAR(6) DEFAULT 'dw', created DATETIME NULL DEFAULT "                   \
+		       "CURRENT_TIMESTAMP); "                                                        \
+		       "CREATE TABLE c (k INT PRIMARY KEY, r INT NULL, " COLUMNS                     \
+		       ", FOREIGN KEY (r) REFERENCES p (k) " rule ")",                               \
+		.mapping = "{\"table\": \"c\", \"key\": [\"k\"], \"topics\": [\"C\"], " MAPPED "}, " \
+			   "{\"table\": \"p\", \"key\": [\"k\"], \"topics\": [\"P\"]}",              \
+		.feed = { { "P", { "p" }, 1,                                                         \
+			      (const struct field[]){ KEY_OF(few), V_FIELD,                          \
+				  { "w", words, .absent = 30, .otherwise = "DEFAULT" },              \
+				  { "created", times, .absent = 60, .otherwise = "" }, END } },      \
+			{ "C", { "c" }, 1,                                                           \
+			    (const struct field[]){ KEY_OF(few), REF(1, goes), FIELDS } } },         \
+		.orphans = loose, .deferred = loose                                                  \
 	}
 
 static const struct scenario scenarios[] = {
@@ -502,6 +544,7 @@ static const struct scenario scenarios[] = {
 	KEYED("VARCHAR, latin1_bin", NULL, "VARCHAR(10) CHARACTER SET latin1 COLLATE latin1_bin", latin),
 	KEYED("VARCHAR, latin1_nopad_bin", "mariadb",
 	    "VARCHAR(10) CHARACTER SET latin1 COLLATE latin1_nopad_bin", latin),
+	KEYED("VARCHAR, cp932_bin", NULL, "VARCHAR(10) CHARACTER SET cp932 COLLATE cp932_bin", japanese),
 	KEYED("CHAR, utf8mb4_bin", NULL, "CHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", chars),
 	KEYED("CHAR, utf8mb4_general_ci", NULL,
 	    "CHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", chars),
@@ -543,12 +586,12 @@ static const struct scenario scenarios[] = {
 	BY_HAND("a parent alone, CASCADE", "ON DELETE CASCADE"),
 	BY_HAND("a parent alone, SET NULL", "ON DELETE SET NULL"),
 	BY_HAND("a parent alone, RESTRICT", ""),
-	ITSELF("a table that refers to itself, RESTRICT", ""),
-	ITSELF("a table that refers to itself, CASCADE", "ON DELETE CASCADE"),
-	ITSELF("a table that refers to itself, SET NULL", "ON DELETE SET NULL"),
-	FAMILY("parents and children, RESTRICT", "", true),
-	FAMILY("parents and children, CASCADE", "ON DELETE CASCADE", false),
-	FAMILY("parents and children, SET NULL", "ON DELETE SET NULL", false),
+	ITSELF("a table that refers to itself, RESTRICT", "", false),
+	ITSELF("a table that refers to itself, CASCADE", "ON DELETE CASCADE", true),
+	ITSELF("a table that refers to itself, SET NULL", "ON DELETE SET NULL", false),
+	FAMILY("parents and children, RESTRICT", "", false, true),
+	FAMILY("parents and children, CASCADE", "ON DELETE CASCADE", true, false),
+	FAMILY("parents and children, SET NULL", "ON DELETE SET NULL", false, false),
 	{
 	    .name = "an AUTO_INCREMENT key that records sometimes fill",
 	    .ddl = "CREATE TABLE t (k BIGINT AUTO_INCREMENT PRIMARY KEY, " COLUMNS
@@ -580,6 +623,45 @@ static const struct scenario scenarios[] = {
 	    .outside = OUTSIDE,
 	},
 	{
+	    .name = "a key with a default, which records sometimes leave out",
+	    .ddl = "CREATE TABLE t (k INT DEFAULT 3 PRIMARY KEY, " COLUMNS ")",
+	    .mapping = "{\"table\": \"t\", " MAPPED "}",
+	    .feed = { { "T", { "t" }, 0,
+		(const struct field[]){ { "k", few, .absent = 40, .otherwise = "DEFAULT" }, FIELDS } } },
+	    .outside = OUTSIDE,
+	},
+	{
+	    .name = "a key with a part that the server generates",
+	    .server = "mysql",
+	    .ddl = "CREATE TABLE t (k INT, g INT AS (v % 2) STORED, " COLUMNS ", PRIMARY KEY (k, g))",
+	    .mapping = "{\"table\": \"t\", " MAPPED "}",
+	    .feed = { { "T", { "t" }, 0, (const struct field[]){ { "k", few, .absent = 0 }, FIELDS } } },
+	    .outside = OUTSIDE,
+	},
+	{
+	    .name = "defaults that other columns decide",
+	    .ddl = "CREATE TABLE t (k INT PRIMARY KEY, " COLUMNS ", x INT DEFAULT (v + 1)); "
+		   "ALTER TABLE t ALTER note SET DEFAULT (CONCAT('v', v))",
+	    .mapping = T_ALONE,
+	    .feed = { { "T", { "t" }, 1,
+		(const struct field[]){ KEY_OF(few), MORE_FIELDS,
+		    { "x", few, .absent = 70, .otherwise = "DEFAULT" }, END } } },
+	    .outside = OUTSIDE,
+	},
+	{
+	    .name = "two topics into one table",
+	    .ddl = T_TABLE,
+	    .mapping = T_ALONE,
+	    .feed = { T_FEED,
+		{ "U", { "t" }, 1,
+		    (const struct field[]){ KEY_OF(few), V_FIELD,
+			{ "w", words, .absent = 100, .otherwise = "DEFAULT" },
+			{ "n", ones, .absent = 100, .otherwise = "NULL" },
+			{ "m", counts, .absent = 0, .otherwise = "DEFAULT" },
+			{ "source", kafka, .absent = 0 }, END } } },
+	    .outside = OUTSIDE,
+	},
+	{
 	    .name = "another unique key",
 	    .ddl = "CREATE TABLE t (k INT PRIMARY KEY, u INT NULL UNIQUE, " COLUMNS ")",
 	    .mapping = T_ALONE,
@@ -596,8 +678,9 @@ static const struct scenario scenarios[] = {
 		   "FOREIGN KEY (r) REFERENCES a (k)); ALTER TABLE a ADD FOREIGN KEY (r) REFERENCES b (k)",
 	    .mapping = "{\"table\": \"a\", \"key\": [\"k\"], \"topics\": [\"A\"]}, "
 		       "{\"table\": \"b\", \"key\": [\"k\"], \"topics\": [\"B\"]}",
-	    .feed = { { "A", { "a" }, 1, (const struct field[]){ KEY_OF(few), REF(2), V_FIELD, END } },
-		{ "B", { "b" }, 1, (const struct field[]){ KEY_OF(few), REF(1), V_FIELD, END } } },
+	    .feed = { { "A", { "a" }, 1,
+			  (const struct field[]){ KEY_OF(few), REF(2, false), V_FIELD, END } },
+		{ "B", { "b" }, 1, (const struct field[]){ KEY_OF(few), REF(1, false), V_FIELD, END } } },
 	    .orphans = true,
 	    .deferred = true,
 	},
@@ -609,8 +692,9 @@ static const struct scenario scenarios[] = {
 		   "ALTER TABLE a ADD FOREIGN KEY (r) REFERENCES b (k) ON DELETE SET NULL",
 	    .mapping = "{\"table\": \"a\", \"key\": [\"k\"], \"topics\": [\"A\"]}, "
 		       "{\"table\": \"b\", \"key\": [\"k\"], \"topics\": [\"B\"]}",
-	    .feed = { { "A", { "a" }, 1, (const struct field[]){ KEY_OF(few), REF(2), V_FIELD, END } },
-		{ "B", { "b" }, 1, (const struct field[]){ KEY_OF(few), REF(1), V_FIELD, END } } },
+	    .feed = { { "A", { "a" }, 1,
+			  (const struct field[]){ KEY_OF(few), REF(2, false), V_FIELD, END } },
+		{ "B", { "b" }, 1, (const struct field[]){ KEY_OF(few), REF(1, false), V_FIELD, END } } },
 	},
 	{
 	    .name = "grandchildren: CASCADE, then SET NULL",
@@ -623,9 +707,9 @@ static const struct scenario scenarios[] = {
 		       "{\"table\": \"b\", \"key\": [\"k\"], \"topics\": [\"B\"]}, "
 		       "{\"table\": \"a\", \"key\": [\"k\"], \"topics\": [\"A\"]}",
 	    .feed = { { "A", { "a" }, 1, (const struct field[]){ KEY_OF(few), V_FIELD, END } },
-		{ "B", { "b" }, 1, (const struct field[]){ KEY_OF(few), REF(1), V_FIELD, END } },
+		{ "B", { "b" }, 1, (const struct field[]){ KEY_OF(few), REF(1, true), V_FIELD, END } },
 		{ "T", { "t" }, 1,
-		    (const struct field[]){ { "k", strings, .key = true }, REF(2), FIELDS } } },
+		    (const struct field[]){ { "k", strings, .key = true }, REF(2, false), FIELDS } } },
 	    .outside = OUTSIDE,
 	},
 	{
@@ -636,7 +720,7 @@ static const struct scenario scenarios[] = {
 	    .mapping = "{\"table\": \"t\", \"key\": [\"k\"]}, {\"table\": \"p\"}",
 	    .feed = { { "T", { "p", "t" }, 2,
 		(const struct field[]){ { "k", few, .key = true, .not_in = 1 },
-		    { "r", owners, .absent = 0 }, { "v", numbers, .not_in = 1 },
+		    { "r", owners, .absent = 0 }, { "v", numbers, .absent = 0, .not_in = 1 },
 		    { "w", words, .absent = 30, .otherwise = "DEFAULT", .not_in = 2 }, END } } },
 	},
 	{
@@ -646,8 +730,9 @@ static const struct scenario scenarios[] = {
 		   "FOREIGN KEY (r) REFERENCES p (r))",
 	    .mapping = "{\"table\": \"t\", \"key\": [\"k\", \"r\"]}, {\"table\": \"p\", \"columns\": {\"r\": \"@key.r\"}, \"key\": [\"r\"]}",
 	    .feed = { { "T", { "p", "t" }, 3,
-		(const struct field[]){ { "k", few, .key = true, .not_in = 1 }, { "r", few, .key = true },
-		    { "v", numbers, .not_in = 1 }, { "w", words, .absent = 0, .not_in = 2 }, END } } },
+		(const struct field[]){ { "k", few, .key = true, .not_in = 1 },
+		    { "r", few, .key = true }, { "v", numbers, .absent = 0, .not_in = 1 },
+		    { "w", words, .absent = 0, .not_in = 2 }, END } } },
 	    .deferred = true,
 	},
 };
