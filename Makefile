@@ -157,7 +157,7 @@ mutants: deps-test
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) tests
 	$(Q)SLUICE_BUILD=$(BUILD) SLUICE_LONG=$(LONG) BENCH='$(BENCH)' \
-		t/lib/with-kafka t/lib/with-databases t/perf/bench
+		t/lib/with-kafka t/perf/bench
 
 demo: deps-demo
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all

@@ -22,7 +22,8 @@ package Sluice::Db;
 #	my $db = Sluice::Db->start('mysql', args => ['--max-allowed-packet=1M'], tls => 1);   one of its own, which may be
 #	$db->kill9; $db->start_again; $db->stop; $db->restart(SIGNAL)        killed; ->ca, ->other_ca as of Kafka
 #
-# The user may do anything on the server. The data lie in memory where that can be: kill -9 leaves what the kernel has.
+# The user may do anything on the server. The data lie in memory where that can be (but with disk => 1): kill -9 leaves
+# what the kernel has.
 
 use strict;
 use warnings;
@@ -61,7 +62,7 @@ my @started;
 sub start
 {
 	my ($class, $flavour, %o) = @_;
-	my $memory = -w '/dev/shm' ? '/dev/shm' : undef;
+	my $memory = -w '/dev/shm' && !$o{disk} ? '/dev/shm' : undef;
 	my $dir = File::Temp->newdir('sluice-db-XXXXXX', $memory ? (DIR => $memory) : (TMPDIR => 1));
 	my $db = bless { %o, flavour => $flavour, base => Sluice::try_fetch($flavour), dir => $dir, owner => $$,
 		keys => $o{tls} && Sluice::try_fetch('tls'), databases => 0, files => 0 }, $class;
