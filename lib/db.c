@@ -20,12 +20,16 @@
 
 #define GROUP "sluice"
 
-/* Alike on both servers, whatever their defaults and the option file's init-command say. */
+/*
+ * Alike on both servers, whatever their defaults, init_connect and the option file's init-command say. With a limit
+ * SELECT would show only the first columns, and positions; messages of errors are read for the column they name.
+ */
 #define SESSION                                                                                    \
 	"SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,"                  \
 	"NO_AUTO_VALUE_ON_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"           \
-	"NO_ENGINE_SUBSTITUTION', autocommit = 1, foreign_key_checks = 1, unique_checks = 1, "     \
-	"wait_timeout = 60"
+	"NO_ENGINE_SUBSTITUTION', autocommit = 1, completion_type = 0, foreign_key_checks = 1, "   \
+	"unique_checks = 1, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, "       \
+	"lc_messages = 'en_US', wait_timeout = 60"
 #define ISOLATION "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 #define ABOUT     "SELECT VERSION(), @@max_allowed_packet, DATABASE()"
 

@@ -165,6 +165,16 @@ sub names
 	is run('mysql-upsert', @args, @how, { stdin => utf8_line(record(5, characters($NAME), undef, topic => $topic, partition => 1)) })->{exit}, 0, '... a tombstone';
 	is $db->value("SELECT COUNT(*) FROM $table") . ' ' . $db->value('SELECT COUNT(*) FROM sluice_rejects WHERE superseded'), @enum + 1 . ' 1', '... finds its row, and its reject';
 
+	# What the server says of a column, behind a value that looks like one; and a message that is cut within a character.
+	my ($long, $short) = map { utf8("\x{4e2d}" x $_) } 60, 40;
+	$db->sql("CREATE TABLE `p$short` (`id$long` INT PRIMARY KEY); CREATE TABLE `l$short` (`id$long` INT PRIMARY KEY, `c'\"\xc3\xa9` VARCHAR(200) CHARACTER SET latin1, n VARCHAR(200) CHARACTER SET latin1, "
+	    . "CONSTRAINT `fk$long` FOREIGN KEY (`id$long`) REFERENCES `p$short` (`id$long`)); INSERT INTO `p$short` VALUES (1), (2), (3)");
+	my $value = characters("column 'n' \xe4\xb8\xad");
+	$r = run('mysql-upsert', @args, qw(-r -N long -T), "l$short", '-k', "id$long", { stdin => utf8_line(record(0, '1', "{\"c'\\\"\x{e9}\":" . to_json($value) . '}')
+		. record(1, '2', '{"n":' . to_json($value) . '}') . record(2, '3', '{"n":"x"}') . record(3, '4', '{"n":"x"}')) });
+	is "$r->{exit} " . $db->value("SELECT COUNT(*) FROM `l$short`"), '1 1', 'what only the server rejects' or diag $r->{err};
+	is_deeply [ map { $_->{error}{column} } json_lines(run('mysql-upsert', @args, qw(--rejects -N long))->{out}) ], [ "c'\"\xc3\xa9", 'n', undef ], '... the column is named';
+
 	mapping($db, \@args, $topic);
 	$db->sql("DROP DATABASE $quoted`");
 }
@@ -247,7 +257,8 @@ for my $db (Sluice::Db::servers()) {
 
 	# A server whose defaults would break each of these, and a user whom they concern.
 	my $own = Sluice::Db->start($db->flavour, args => [ '--character-set-server=gbk', '--skip-character-set-client-handshake',
-		'--init-connect=SET NAMES gbk, autocommit = 0', '--sql-mode=ANSI,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,TRADITIONAL,NO_UNSIGNED_SUBTRACTION',
+		"--init-connect=SET NAMES gbk, autocommit = 0, completion_type = 2, sql_select_limit = 1, sql_safe_updates = 1"
+		    . ($db->flavour eq 'mariadb' ? ", lc_messages = 'de_DE'" : ''), '--sql-mode=ANSI,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,TRADITIONAL,NO_UNSIGNED_SUBTRACTION',
 		'--default-time-zone=+05:45', '--transaction-isolation=SERIALIZABLE' ]);
 	$own->sql("SET NAMES utf8mb4, sql_mode = ''; CREATE USER 'plain'\@'%' IDENTIFIED BY 'less-secret'; GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, REFERENCES ON *.* TO 'plain'\@'%'");
 	my $options = sub { return $own->option_file(user => 'plain', password => 'less-secret') };
