@@ -22,7 +22,8 @@ struct apply {
 
 	/* The statement that failed last. */
 	const struct table *table;
-	char why[512], column[256];
+	char why[512];
+	const char *column; /* NULL: none in particular */
 };
 
 /* One window on its way through the server, maybe several times. */
@@ -76,20 +77,40 @@ struct apply_counts apply_counts(const struct apply *a)
 
 /* ---- rows ---- */
 
-/* What the server said of the statement, and of which column: "... column 'a' ..." or "`db`.`t`.`a`". */
-static void note_reject(struct apply *a)
+/* Where `quoted` stands last in the text; NULL: nowhere. */
+static const char *find_last(const char *text, const char *quoted)
 {
-	const char *text = db_error(a->db), *p = strstr(text, "olumn "), *end;
+	const char *found = NULL;
 
-	snprintf(a->why, sizeof(a->why), "%s", text);
-	a->column[0] = '\0';
-	if (!p || (p[6] != '\'' && p[6] != '`'))
-		return;
-	p += 6;
-	while ((end = strchr(p + 1, *p)) && end[1] == '.' && end[2] == *p)
-		p = end + 2;
-	if (end)
-		snprintf(a->column, sizeof(a->column), "%.*s", (int)(end - p - 1), p + 1);
+	while ((text = strstr(text, quoted)) != NULL)
+		found = text++;
+	return found;
+}
+
+/*
+ * The column that the server complains of: "... for column 'a' at row 1", "... for column `db`.`t`.`a` at row 1". It
+ * stands behind the value, which may look like anything.
+ */
+static const char *named_column(const struct table *t, const char *text)
+{
+	const char *name = NULL, *last = NULL;
+	struct buf quoted = BUF_INIT;
+
+	for (unsigned i = 0; i < t->columns && strstr(text, "olumn "); i++) {
+		for (const char *quote = "'`"; *quote; quote++) {
+			const char *at;
+
+			buf_clear(&quoted);
+			buf_addf(&quoted, "%c%s%c", *quote, t->column[i].name, *quote);
+			at = find_last(text, buf_cstr(&quoted));
+			if (at && (!last || at > last)) {
+				last = at;
+				name = t->column[i].name;
+			}
+		}
+	}
+	buf_release(&quoted);
+	return name;
 }
 
 static int send_run(void *ctx, const struct window_run *run)
@@ -107,12 +128,14 @@ static int send_run(void *ctx, const struct window_run *run)
 			snprintf(a->why, sizeof(a->why),
 			    "the row makes a statement of %zu bytes, and max_allowed_packet is %zu",
 			    a->sql.len, form.bytes);
-			a->column[0] = '\0';
+			a->column = NULL;
 			return DB_REJECT;
 		}
 		r = db_run(a->db, a->sql.data, a->sql.len, NULL);
-		if (r == DB_REJECT)
-			note_reject(a);
+		if (r == DB_REJECT) {
+			snprintf(a->why, sizeof(a->why), "%s", db_error(a->db));
+			a->column = named_column(a->table, a->why);
+		}
 		*(run->kind == ROW_UPSERT ? &a->sent.upserted : &a->sent.deleted) += n;
 	}
 	return (int)r;
@@ -142,7 +165,7 @@ static void convert_group(struct apply *a, const struct window *w, size_t from, 
 /* Record i is one that the server will not have. DB_OK: it is kept; DB_REJECT: it ends the run. */
 static enum db_result reject(struct apply *a, struct task *t, size_t i)
 {
-	struct reject why = { a->table->name, a->column[0] ? a->column : NULL, a->why };
+	struct reject why = { a->table->name, a->column, a->why };
 	const struct window_record *r = window_record(t->w, i);
 	struct buf text = BUF_INIT;
 
