@@ -303,7 +303,7 @@ static enum db_result settle(struct apply *a, struct task *t, bool *done)
 	*done = state.done && any_moved(t->sent, t->sent_moves);
 	if (!state.old && !state.done)
 		return overtaken(a);
-	t->uncertain = false;
+	t->uncertain = *done; /* to be asked once more, should ROLLBACK be lost too */
 	return DB_OK;
 }
 

@@ -272,6 +272,25 @@ sub commit_lost
 	}
 }
 
+# And once more while it finds out whether the COMMIT was done.
+sub commit_lost_twice
+{
+	for my $first (qw(before reply)) {
+		for my $then (map { [ split ' ', $_, 2 ] } 'before START', 'before FOR UPDATE', 'reply FOR UPDATE', 'before ROLLBACK', 'reply ROLLBACK',
+			'before COMMIT', 'reply COMMIT') {
+			my $what = "lost $first COMMIT, then @$then";
+			new_database();
+			my $p = start_run(upsert($proxy));
+			give($p, records(0, 29), 30);
+			$proxy->rule($first, qr/^COMMIT/, then => $then);
+			my $r = end($p, records(30, 59) . tombstone(60));
+			is $r->{exit}, 0, "$what: 0" or diag $r->{err};
+			is_deeply [ applied_wrongly(0, 59) ], [], "$what: each record was applied once";
+			is position(), 61, "$what: the position";
+		}
+	}
+}
+
 # A topic made anew may come to stand where the old one stood: the position before and after the COMMIT is the same.
 sub commit_lost_and_recreated
 {
@@ -329,6 +348,7 @@ for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
 	subtest "$flavour: a deadlock" => \&deadlock;
 	subtest "$flavour: locks all the time" => \&adversary;
 	subtest "$flavour: the connection is lost at COMMIT" => \&commit_lost;
+	subtest "$flavour: lost at COMMIT and once more" => \&commit_lost_twice;
 	subtest "$flavour: lost at COMMIT, a topic made anew" => \&commit_lost_and_recreated;
 	subtest "$flavour: lost at COMMIT and overtaken" => \&commit_lost_and_overtaken;
 	undef $proxy;

@@ -7,6 +7,7 @@ package Sluice::Proxy;
 #	$proxy->rule('reply', qr/^COMMIT/);                  what happens to the next request that matches
 #	$proxy->rule('before', qr/^INSERT/, nth => 3, reset => 1);         to the third; with RST instead of FIN
 #	$proxy->rule('delay', qr/./, seconds => 0.2, times => 100);        to the next hundred
+#	$proxy->rule('reply', qr/^COMMIT/, then => [ 'before', qr/^ROLLBACK/ ]);   a rule that begins when this was met
 #	$proxy->refuse(0.5);     nobody listens so long; existing connections stay
 #	$proxy->clear;           no rules any more, and it listens
 #	$proxy->count            { requests, connections, cuts => { before => 1, .. }, requests_seen => [ the last 200 ] }
@@ -70,7 +71,15 @@ sub ask
 	return Sluice::json(readline($p->{control}) // die "the proxy died\n");
 }
 
-sub rule { my ($p, $when, $match, %o) = @_; return $p->ask('rule', times => 1, nth => 1, %o, when => $when, match => "$match") }
+sub a_rule { my ($when, $match, %o) = @_; return { times => 1, nth => 1, %o, when => $when, match => "$match" } }
+
+sub rule
+{
+	my ($p, @rule) = @_;
+	my $rule = a_rule(@rule);
+	$rule->{then} = a_rule(@{ $rule->{then} }) if $rule->{then};
+	return $p->ask('rule', rule => $rule);
+}
 
 sub clear { return $_[0]->ask('clear') }
 
@@ -161,7 +170,7 @@ sub obey
 	$l->{ended} = 1 if !sysread $l->{control}, $l->{asked}, 65536, length $l->{asked};
 	while ($l->{asked} =~ s/^(.*)\n//) {
 		my $q = Sluice::json($1);
-		if ($q->{op} eq 'rule') { push @{ $l->{rules} }, { %$q, match => qr/$q->{match}/ } }
+		if ($q->{op} eq 'rule') { push @{ $l->{rules} }, $q->{rule} }
 		if ($q->{op} eq 'clear') { $l->clear }
 		if ($q->{op} eq 'refuse') { $l->refuse($q->{seconds}) }
 		my $answer = $q->{op} eq 'count' ? { %{ $l->{count} }, requests_seen => $l->{log} } : { all => $l->{all} };
@@ -329,6 +338,7 @@ sub rule_for
 	for my $rule (@{ $l->{rules} }) {
 		next if $text !~ $rule->{match} || --$rule->{nth} > 0;
 		$l->{rules} = [ grep { $_ != $rule } @{ $l->{rules} } ] if --$rule->{times} <= 0;
+		push @{ $l->{rules} }, $rule->{then} if $rule->{then};
 		return $rule;
 	}
 	return undef;
