@@ -111,6 +111,18 @@ sub overtaken
 	}
 }
 
+sub overtaken_in_one_of_two
+{
+	my $both = sub { my ($from, $to) = @_; return records($from, $to) . records($from, $to, partition => 1, n => 10) };
+	new_database();
+	my $first = start_run(upsert($db, '-i', 0.3));
+	give($first, $both->(0, 9), 10);
+	is run(upsert($db), { stdin => records(0, 19, partition => 1, n => 10) })->{exit}, 0, 'the second run goes on in one partition';
+	is_overtaken(end($first, $both->(10, 19)), 'the first one, in both');
+	is_deeply [ applied_wrongly(0, 29) ], [], 'each record was applied once, none of either partition after the takeover';
+	is position(), 10, 'the position of the other one has not moved';
+}
+
 sub in_the_middle
 {
 	# Both begin from the same positions; the first one is in its transaction when the second comes. They write other
@@ -141,6 +153,45 @@ sub in_the_middle
 	kill 'CONT', $first->{pid};
 	is_overtaken(end($first, records(30, 59)), 'the first one, when it wakes up');
 	is_deeply [ applied_wrongly(0, 59) ], [], 'each record was applied once';
+}
+
+# A partition that nobody has met has no row yet that could be locked.
+sub first_sight
+{
+	new_database();
+	my $cuts = $proxy->cuts;
+	$proxy->rule('delay', qr/^INSERT INTO sluice_positions/, seconds => 1.5);
+	my $first = start_run(upsert($proxy));
+	print { $first->{to} } records(0, 29);
+	wait_until(30, 'its rows are written, its position not yet', sub { $proxy->cuts > $cuts });
+	my @others = map { my $n = $_; spawn(upsert($db, '-v'), { stdin => records(0, 59, keys => [ map { "other$n-$_" } 0 .. 59 ]) }) } 1 .. 3;
+	for my $r (map { finish($_, 60) } @others) {
+		is_overtaken($r, 'each of three others');
+		unlike $r->{err}, qr/deadlock/i, 'they do not lock each other out';
+	}
+	is end($first, records(30, 59))->{exit}, 0, 'the first one goes on';
+	is_deeply [ applied_wrongly(0, 59) ], [], 'each record was applied once';
+
+	new_database();
+	$cuts = $proxy->cuts;
+	$proxy->rule('freeze', qr/^COMMIT/);
+	my $dead = start_run(upsert($proxy));
+	print { $dead->{to} } records(0, 29);
+	wait_until(30, 'COMMIT', sub { $proxy->cuts > $cuts });
+	kill 'KILL', $dead->{pid};
+	$db->sql("KILL CONNECTION $_->[0]") for $db->sql('SELECT trx_mysql_thread_id FROM information_schema.innodb_trx');
+	is run(upsert($db), { stdin => records(10, 39) })->{exit}, 0, 'what was met and not committed has no position: no start is a gap';
+	is_deeply [ applied_wrongly(10, 39) ], [], 'each record was applied once';
+}
+
+sub positions_gone
+{
+	new_database();
+	my $p = start_run(upsert($db));
+	give($p, records(0, 29), 30);
+	$db->sql('DELETE FROM sluice_positions');
+	is_overtaken(end($p, records(30, 59)), 'somebody deletes its positions');
+	is_deeply [ applied_wrongly(0, 29) ], [], 'nothing was applied after that';
 }
 
 # ---- side by side ----
@@ -306,6 +357,18 @@ sub commit_lost_and_recreated
 	}
 }
 
+# Bare objects move no position, so nothing tells whether it was done: they are sent again.
+sub commit_lost_without_positions
+{
+	for my $when (qw(before mid)) {
+		new_database();
+		$proxy->rule($when, qr/^COMMIT/);
+		my $r = run('mysql-upsert', $proxy->args, '-T', 't', { stdin => join '', map { qq({"id":"bare$_","n":$_}\n) } 0 .. 9 });
+		is $r->{exit}, 0, "bare objects, lost $when COMMIT: 0" or diag $r->{err};
+		is_deeply [ applied_wrongly(0, 9) ], [], "bare objects, lost $when COMMIT: all are there";
+	}
+}
+
 # While it cannot connect another run of the name goes on: it must not take the other's position for its own COMMIT.
 sub commit_lost_and_overtaken
 {
@@ -342,7 +405,10 @@ for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
 	$db = Sluice::Db->start($flavour, args => ['--innodb-lock-wait-timeout=1']);
 	$proxy = Sluice::Proxy->start($db);
 	subtest "$flavour: overtaken between two windows" => \&overtaken;
+	subtest "$flavour: overtaken in one of two partitions" => \&overtaken_in_one_of_two;
 	subtest "$flavour: overtaken within a transaction" => \&in_the_middle;
+	subtest "$flavour: partitions met for the first time" => \&first_sight;
+	subtest "$flavour: positions that are gone" => \&positions_gone;
 	subtest "$flavour: side by side" => \&disjoint;
 	subtest "$flavour: lock waits" => \&lock_wait;
 	subtest "$flavour: a deadlock" => \&deadlock;
@@ -350,6 +416,7 @@ for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
 	subtest "$flavour: the connection is lost at COMMIT" => \&commit_lost;
 	subtest "$flavour: lost at COMMIT and once more" => \&commit_lost_twice;
 	subtest "$flavour: lost at COMMIT, a topic made anew" => \&commit_lost_and_recreated;
+	subtest "$flavour: lost at COMMIT, no positions" => \&commit_lost_without_positions;
 	subtest "$flavour: lost at COMMIT and overtaken" => \&commit_lost_and_overtaken;
 	undef $proxy;
 	$db->kill9;

@@ -266,6 +266,19 @@ static void rows_without_a_key_stay_in_stream_order(void **state)
 	expect(w, "p+ka 2,a 2,b");
 }
 
+/* It may be the key of any other: what comes before it is written before, and what comes after it after. */
+static void a_row_whose_key_is_the_default_parts_the_others(void **state)
+{
+	struct window *w = new_window(true, false);
+
+	up(w, "2,a", &ka);
+	up(w, "1,b", &ka);
+	up(w, ",c", &ka);
+	up(w, "1,d", &ka);
+	up(w, "0,e", &ka);
+	expect(w, "p+ka 1,b 2,a; p+ka ,c; p+ka 0,e 1,d");
+}
+
 static void an_auto_increment_key_that_is_kafkas_is_a_key(void **state)
 {
 	struct window *w;
@@ -717,6 +730,7 @@ int main(void)
 		TEST(a_second_tombstone_needs_no_row_between),
 		TEST(columns_that_the_last_record_leaves_alone_come_from_the_one_before),
 		TEST(rows_without_a_key_stay_in_stream_order),
+		TEST(a_row_whose_key_is_the_default_parts_the_others),
 		TEST(an_auto_increment_key_that_is_kafkas_is_a_key),
 		TEST(only_equal_bytes_are_reduced_in_the_order_of_the_last),
 		TEST(a_tombstone_may_be_of_another_spelling),
