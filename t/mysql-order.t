@@ -275,6 +275,22 @@ for my $db (@servers) {
 		is rows($db, $offsets), '1, 5', '--no-reduce: but all were judged';
 	};
 
+	# Done again in groups of 1,000 records.
+	subtest "$on: a few rejects among thousands of records" => sub {
+		my @bad = (0, 7, 998, 999, 1000, 1001, 1999, 2500, 2599);
+		my %bad = map { $_ => 1 } @bad;
+		for my $args ([], ['--no-reduce']) {
+			fresh($db, 'CREATE TABLE t (k INT PRIMARY KEY, v INT CHECK (v >= 0))');
+			load($db, 'records', [ map { [ $_, { v => $bad{$_} ? -1 : $_ } ] } 0 .. 2599 ], '-r', @$args);
+			is rows($db, 'SELECT COUNT(*), SUM(k = v) FROM t'), '2591 2591', "the others are in: @$args";
+			is rows($db, 'SELECT off FROM sluice_rejects ORDER BY off'), join(', ', @bad), "exactly these are rejects: @$args";
+			my $r = run('mysql-upsert', $db->args, '-q', '-i', 60, '-T', 't', '-k', 'k', '-N', 'strict', @$args,
+				{ stdin => stream(map { [ $_ + 10_000, { v => $_ == 1500 ? -1 : $_ } ] } 0 .. 2599) });
+			is $r->{exit}, 65, "without -r the first ends the run: @$args";
+			is rows($db, 'SELECT COUNT(*), MAX(k) FROM t WHERE k >= 10000'), '1500 11499', "after what came before: @$args";
+		}
+	};
+
 	subtest "$on: keys that the server makes, and other unique keys" => sub {
 		fresh($db, 'CREATE TABLE t (k INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(8))');
 		my $bare = join '', map { "{\"v\":\"$_\"}\n" } qw(a b a c b);

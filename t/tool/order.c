@@ -624,9 +624,15 @@ static int read_counts(void *ctx, const struct span *v, size_t columns)
 	return 0;
 }
 
+static bool is_numbered(const struct world *w, const struct table *t)
+{
+	return w->s->unordered &&
+	    table_column(t, (struct span){ w->s->unordered, strlen(w->s->unordered) });
+}
+
 static void add_rows_of(struct buf *sql, const struct world *w, int base, const struct table *t)
 {
-	if (w->s->unordered)
+	if (is_numbered(w, t))
 		buf_addf(sql, "(SELECT ROW_NUMBER() OVER (ORDER BY %s) AS row_n, %s.* FROM %s.%s)",
 		    w->s->unordered, t->name, w->base[base], t->name);
 	else
@@ -644,12 +650,12 @@ static void add_equal(struct buf *sql, const struct world *w, const struct table
 	buf_add_str(sql, " x JOIN ");
 	add_rows_of(sql, w, b, t);
 	buf_add_str(sql, " y ON ");
-	if (w->s->unordered)
+	if (is_numbered(w, t))
 		buf_add_str(sql, "x.row_n = y.row_n"), and = " AND ";
 	for (unsigned i = 0; i < t->columns; i++) {
 		const char *c = t->column[i].name;
 
-		if (w->s->unordered && strcmp(w->s->unordered, c) == 0)
+		if (is_numbered(w, t) && strcmp(w->s->unordered, c) == 0)
 			continue;
 		if (t->column[i].key_at >= 0)
 			buf_addf(sql, "%sx.%s = y.%s", and, c, c), and = " AND ";
@@ -778,7 +784,7 @@ static int run_base(struct world *w, int base, const struct stream_of *st, struc
 {
 	struct side as = { .db = w->db[base],
 		.mapping = w->mapping,
-		.reduce = base == REDUCED && !w->s->any_unique };
+		.reduce = base == REDUCED && !w->s->any_unique && !w->s->no_reduce };
 
 	return run_side(&w->side[base][st->partial][st->rejects][st->statement_rows > 0], &as, st, o);
 }

@@ -46,8 +46,9 @@ struct scenario {
 	struct feed feed[MAX_FEEDS];
 	const char *other[2];   /* tables that are filled by hand, or by the server */
 	const char *outside[4]; /* what somebody else does between two windows */
-	const char *unordered;  /* columns whose value is the server's: only their order counts */
-	bool any_unique;
+	const char *unordered;  /* the column whose value is the server's: only its order counts */
+	bool any_unique;        /* implies no_reduce */
+	bool no_reduce;
 	bool orphans; /* references may also be to what is not there yet, or no more */
 	bool deferred; /* references between tables of the mapping: good at the end of a window is good enough */
 };
@@ -417,6 +418,16 @@ static const struct value_of suffixes[] = {
 	END_OF_POOL,
 };
 
+static const struct value_of spellings[] = {
+	FITS("\"a\"", "'a'"),
+	FITS("\"A\"", "'A'"),
+	FITS("\"a \"", "'a '"),
+	FITS("\"AB\"", "'AB'"),
+	FITS("\"B\"", "'B'"),
+	REFUSED("\"z\"", "'z'", "NULL"),
+	END_OF_POOL,
+};
+
 #define PAIR(title, only, first, second, a, b)                                                     \
 	{                                                                                          \
 		.name = title, .server = only,                                                     \
@@ -711,6 +722,46 @@ static const struct scenario scenarios[] = {
 		{ "T", { "t" }, 1,
 		    (const struct field[]){ { "k", strings, .key = true }, REF(2, false), FIELDS } } },
 	    .outside = OUTSIDE,
+	},
+	{
+	    .name = "a tree, and leaves that go with it",
+	    .ddl = "CREATE TABLE p (k INT PRIMARY KEY, r INT NULL, v INT NOT NULL CHECK (v <> 13), "
+		   "FOREIGN KEY (r) REFERENCES p (k) ON DELETE SET NULL); "
+		   "CREATE TABLE c (k INT PRIMARY KEY, r INT NULL, " COLUMNS
+		   ", FOREIGN KEY (r) REFERENCES p (k) ON DELETE CASCADE)",
+	    .mapping = "{\"table\": \"c\", \"key\": [\"k\"], \"topics\": [\"C\"], " MAPPED "}, "
+		       "{\"table\": \"p\", \"key\": [\"k\"], \"topics\": [\"P\"]}",
+	    .feed = { { "P", { "p" }, 1,
+			  (const struct field[]){ KEY_OF(few), REF(1, false), V_FIELD, END } },
+		{ "C", { "c" }, 1, (const struct field[]){ KEY_OF(few), REF(1, true), FIELDS } } },
+	},
+	{
+	    .name = "parents and children whose keys are texts, RESTRICT",
+	    .ddl = "CREATE TABLE p (k VARCHAR(10) PRIMARY KEY, v INT NOT NULL CHECK (v <> 13)) COLLATE utf8mb4_general_ci; "
+		   "CREATE TABLE c (k VARCHAR(10) PRIMARY KEY, r VARCHAR(10) COLLATE utf8mb4_general_ci, " COLUMNS
+		   ", FOREIGN KEY (r) REFERENCES p (k)) COLLATE utf8mb4_bin",
+	    .mapping = "{\"table\": \"c\", \"key\": [\"k\"], \"topics\": [\"C\"], " MAPPED "}, "
+		       "{\"table\": \"p\", \"key\": [\"k\"], \"topics\": [\"P\"]}",
+	    .feed = { { "P", { "p" }, 1,
+			  (const struct field[]){ { "k", prefixes, .key = true }, V_FIELD, END } },
+		{ "C", { "c" }, 1,
+		    (const struct field[]){ { "k", prefixes, .key = true },
+			{ "r", spellings, .absent = 20, .otherwise = "NULL" }, FIELDS } } },
+	    .deferred = true,
+	},
+	{
+	    .name = "triggers that write a history",
+	    .ddl = T_TABLE
+	    "CREATE TABLE c (id INT AUTO_INCREMENT PRIMARY KEY, what CHAR(1), k INT, v INT); "
+	    "CREATE TRIGGER ti AFTER INSERT ON t FOR EACH ROW INSERT INTO c (what, k, v) VALUES ('i', NEW.k, NEW.v); "
+	    "CREATE TRIGGER tu AFTER UPDATE ON t FOR EACH ROW INSERT INTO c (what, k, v) VALUES ('u', NEW.k, NEW.v); "
+	    "CREATE TRIGGER td AFTER DELETE ON t FOR EACH ROW INSERT INTO c (what, k, v) VALUES ('d', OLD.k, OLD.v)",
+	    .mapping = T_ALONE,
+	    .feed = { T_FEED },
+	    .other = { "c" },
+	    .outside = OUTSIDE,
+	    .unordered = "id",
+	    .no_reduce = true,
 	},
 	{
 	    .name = "a record for a parent and its child",
