@@ -84,10 +84,13 @@ sub sanitized { return $BUILD =~ /san-/ }
 
 my @dirs;
 
-# In memory where that is possible: for what is not about the disk. An object, to be kept as long as the directory.
+# In memory where there is enough of it (a container may have 64 MB): for what is not about the disk. An object, to be
+# kept as long as the directory.
 sub memory_dir
 {
-	return File::Temp->newdir('sluice-XXXXXX', -w '/dev/shm' ? (DIR => '/dev/shm') : (TMPDIR => 1));
+	my ($stem) = @_;
+	my $free = -w '/dev/shm' && `df -Pk /dev/shm` =~ /(\d+)\s+\d+%/ ? $1 >> 20 : 0;
+	return File::Temp->newdir(($stem // 'sluice') . '-XXXXXX', $free >= 2 ? (DIR => '/dev/shm') : (TMPDIR => 1));
 }
 
 sub tempdir

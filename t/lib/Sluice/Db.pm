@@ -62,8 +62,7 @@ my @started;
 sub start
 {
 	my ($class, $flavour, %o) = @_;
-	my $memory = -w '/dev/shm' && !$o{disk} ? '/dev/shm' : undef;
-	my $dir = File::Temp->newdir('sluice-db-XXXXXX', $memory ? (DIR => $memory) : (TMPDIR => 1));
+	my $dir = $o{disk} ? File::Temp->newdir('sluice-db-XXXXXX', TMPDIR => 1) : Sluice::memory_dir('sluice-db');
 	my $db = bless { %o, flavour => $flavour, base => Sluice::try_fetch($flavour), dir => $dir, owner => $$,
 		keys => $o{tls} && Sluice::try_fetch('tls'), databases => 0, files => 0 }, $class;
 
