@@ -27,13 +27,14 @@
 static struct db_config config = { .timeout_ms = 30000 };
 static int64_t first_seed = 1, streams = 100;
 static const char *only;
-static bool verbose;
+static bool verbose, first;
 
 static const struct opt options[] = {
 	DB_OPTIONS(config),
 	{ 's', "seed", "N", OPT_INT, &first_seed, .help = "the first seed (1)" },
 	{ 'n', "streams", "N", OPT_INT, &streams, .help = "how many seeds (100)" },
 	{ 0, "only", "TEXT", OPT_STRING, &only, .help = "only scenarios with this in their name" },
+	{ 0, "first", NULL, OPT_FLAG, &first, .help = "end with the first scenario that fails" },
 	{ 'v', "verbose", NULL, OPT_FLAG, &verbose, .help = "print streams and tables" },
 };
 static const struct opt_tool tool = {
@@ -985,7 +986,7 @@ static int run_scenarios(struct world *w)
 	const char *server = db_mariadb(w->admin) ? "mariadb" : "mysql";
 	int failed = 0;
 
-	for (size_t i = 0; i < SCENARIOS && seed < end; i++, seed++) {
+	for (size_t i = 0; i < SCENARIOS && seed < end && !(first && failed); i++, seed++) {
 		const struct scenario *s = &scenarios[seed % SCENARIOS];
 
 		if ((!s->server || strcmp(s->server, server) == 0) && (!only || strstr(s->name, only)))
