@@ -38,8 +38,8 @@ for my $db (@servers) {
 		}
 		diag $report if $report;
 		is $r->{exit}, 0, 'all are the same';
-		cmp_ok $ran, '>=', $streams * 0.7, 'and many were tried (those for another server are not)';
-		diag sprintf '%s: %d random streams in %.0f s', $db->flavour, $ran, $r->{sec};
+		is $ran, $streams, 'and all were tried';
+		note sprintf '%s: %d random streams in %.0f s', $db->flavour, $ran, $r->{sec};
 	};
 }
 

@@ -597,6 +597,17 @@ static const struct scenario scenarios[] = {
 	BY_HAND("a parent alone, CASCADE", "ON DELETE CASCADE"),
 	BY_HAND("a parent alone, SET NULL", "ON DELETE SET NULL"),
 	BY_HAND("a parent alone, RESTRICT", ""),
+	{
+	    .name = "a parent alone, whose records leave no column alone, CASCADE",
+	    .ddl = "CREATE TABLE t (k INT PRIMARY KEY, v INT NOT NULL CHECK (v <> 13), w VARCHAR(6) DEFAULT 'dw'); "
+		   "CREATE TABLE c (k INT PRIMARY KEY, r INT NULL, FOREIGN KEY (r) REFERENCES t (k) ON DELETE CASCADE)",
+	    .mapping = "{\"table\": \"t\", \"key\": [\"k\"]}",
+	    .feed = { { "T", { "t" }, 1,
+		(const struct field[]){ KEY_OF(few), V_FIELD,
+		    { "w", words, .absent = 30, .otherwise = "DEFAULT" }, END } } },
+	    .other = { "c" },
+	    .outside = { "INSERT INTO c SELECT k, k FROM t ON DUPLICATE KEY UPDATE r = t.k" },
+	},
 	ITSELF("a table that refers to itself, RESTRICT", "", false),
 	ITSELF("a table that refers to itself, CASCADE", "ON DELETE CASCADE", true),
 	ITSELF("a table that refers to itself, SET NULL", "ON DELETE SET NULL", false),
