@@ -207,6 +207,15 @@ sub disabled
 	is "$r->{exit} " . positions($db, 'third'), '75 T/0 1', 'a server that becomes read-only ends the run' or diag $r->{err};
 	$db->sql("SET GLOBAL read_only = 0; DELETE FROM t WHERE id = 'q'");
 
+	# A backup that holds all tables is waited for.
+	my $backup = $db->session;
+	$backup->sql('FLUSH TABLES WITH READ LOCK');
+	$p = spawn('mysql-upsert', $db->args, qw(-T t -k id -N fourth), { stdin => record(0, 'q', '{"n":1}') });
+	wait_until(20, 'its statement', sub { $db->value("SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for %lock%'") });
+	$backup->sql('UNLOCK TABLES');
+	is finish($p)->{exit} . ' ' . positions($db, 'fourth'), '0 T/0 1', 'a lock of all tables is waited for';
+	$db->sql("DELETE FROM t WHERE id = 'q'");
+
 	$db->sql('CREATE TABLE filler (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB)');
 	for my $size (1 << 20, 1 << 16, 1 << 12) {
 		1 while eval { $db->sql("INSERT INTO filler (b) VALUES (REPEAT('x', $size))"); 1 };

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Sluice;
 use Sluice::Db;
+use Sluice::Proxy;
 use Sluice::Records;
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -181,7 +182,25 @@ sub ways_out
 	$r = run('mysql-upsert', $db->args, '-M', '/nowhere/map', { stdin => '' });
 	is $r->{exit}, 78, 'a mapping that is not there';
 
-	# The server ends, for good, or for a moment.
+	# The server is killed while it keeps a reject, and at the COMMIT; and is back a moment later.
+	my $proxy = Sluice::Proxy->start($db);
+	my $lines = join '', map { record($_, "k$_", $_ % 3 ? "{\"n\":$_}" : $_ % 2 ? '{"n":"x"}' : '{"n":1000}') } 0 .. 8;
+	for my $where (qr/^INSERT INTO sluice_rejects/, qr/^COMMIT/) {
+		fresh($db);
+		my $delayed = sub { $proxy->count->{cuts}{delay} // 0 };
+		my $before = $delayed->();
+		$proxy->rule('delay', $where, seconds => 0.5);
+		my $p = spawn('mysql-upsert', $proxy->args, qw(-r -T t -k id), { stdin => $lines });
+		wait_until(20, 'the request', sub { $delayed->() > $before });
+		$db->restart('KILL');
+		my $r = finish($p);
+		$db->sql("USE `$db->{database}`");
+		is "$r->{exit} " . table($db), '1 k1=1 k2=2 k4=4 k5=5 k7=7 k8=8', "the server is killed at $where: rows" or diag $r->{err};
+		is join(' ', map { @$_ } $db->sql('SELECT off FROM sluice_rejects ORDER BY off')) . ' ' . positions($db, 't'), '0 3 6 T/0 9', '... rejects and the position, once';
+	}
+	fresh($db);
+
+	# It ends for good.
 	my ($p, $to) = waiting($db, qw(-N third -i 0.05 --timeout 1));
 	print $to record(0, 'x', '{"n":1}');
 	wait_until(20, 'the first record', sub { table($db) =~ /x=1/ });
