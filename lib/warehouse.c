@@ -44,17 +44,33 @@ static const char create_rejects[] =
 
 /* ---- the tables ---- */
 
+/* It may have been made by somebody else. A view has no engine. */
+static int see_table(void *ctx, const struct span *v, size_t columns)
+{
+	const char **missing = ctx;
+
+	(void)columns;
+	if (v[0].p && !span_is(v[1], "YES"))
+		return fail(EXIT_CONFIG, "%s: engine %.*s has no transactions", *missing,
+		    (int)v[0].n, v[0].p);
+	*missing = NULL;
+	return 0;
+}
+
 int warehouse_has(struct db *db, const char *table)
 {
+	const char *missing = table;
 	struct buf sql = BUF_INIT;
-	int n = 0, r;
+	int r;
 
 	buf_add_str(&sql,
-	    "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ");
+	    "SELECT t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES t LEFT JOIN "
+	    "information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA = DATABASE() AND "
+	    "t.TABLE_NAME = ");
 	db_quote_text(&sql, table, strlen(table));
-	r = db_must(db, db_select(db, sql.data, sql.len, db_count_row, &n), table);
+	r = db_must(db, db_select(db, sql.data, sql.len, see_table, &missing), table);
 	buf_release(&sql);
-	return r < 0 ? -1 : n > 0;
+	return r < 0 ? -1 : !missing;
 }
 
 static int prepare_table(struct db *db, const char *table, const char *create, size_t n)

@@ -18,7 +18,7 @@
  */
 int warehouse_prepare(struct db *db, bool rejects);
 
-/* Whether a table of that name is there: 1, 0, or -1 with fail(). */
+/* Whether a table of that name is there: 1, 0, or -1 with fail(), also when it has no transactions. */
 int warehouse_has(struct db *db, const char *table);
 
 /*
