@@ -72,9 +72,10 @@ for my $db (Sluice::Db::servers()) {
 		$s->receive;
 		cmp_ok time - $before, '>=', 1, 'a delay';
 
-		$proxy->refuse(0.5);
+		$proxy->refuse(30);
 		is $s->value('SELECT 1'), 1, 'refuses nobody who is there';
 		like error_of(sub { through($proxy, $name)->sql('DO 1') }), qr/^200[23] /, 'refuses the others';
+		$proxy->clear;
 		wait_until(10, 'it listens again', sub { !error_of(sub { through($proxy, $name)->sql('DO 1') }) });
 
 		$proxy->rule('freeze', qr/SELECT 2/);

@@ -23,7 +23,8 @@ package Sluice::Proxy;
 # And freeze: nothing flows any more, but nobody hangs up; delay: the request waits for so many seconds.
 #
 # A request is matched by its SQL (COM_QUERY, COM_STMT_PREPARE), any other by its name: <PING>, <QUIT>, <EXECUTE> ..
-# What a client and a server say before the first command is passed on as it is, and all of a TLS connection.
+# What a client and a server say before the first command is passed on as it is, but that the server's greeting offers
+# neither TLS nor query attributes (which Oracle's client puts before the SQL).
 
 use strict;
 use warnings;
@@ -269,20 +270,16 @@ sub finish
 # ---- requests and replies ----
 
 # Takes whole requests off what the client sent: packets whose numbers go up from 0. Before the first one it answers
-# the server's greeting, from 1 on, which is passed on at once, as is all that follows a wish for TLS.
+# the server's greeting, from 1 on, which is passed on at once.
 sub requests
 {
 	my ($l, $link) = @_;
 	while (!$link->{closed} && !$link->{held} && !$link->{frozen}) {
-		if ($link->{opaque}) {
-			$link->{server}{out} .= $link->{in};
-			$link->{in} = '';
-			return;
-		}
 		my $length = whole_request($link->{in}) // return;
 		my $request = substr $link->{in}, 0, $length, '';
 		if (ord(substr $request, 3, 1) > 0) {
-			$link->{opaque} = 1 if $length == 36; # an SSLRequest
+			# It says that it can have query attributes though it was told not to.
+			vec($request, 8 * 4 + 27, 1) = 0 unless $link->{answered}++;
 			$link->{server}{out} .= $request;
 			next;
 		}
@@ -363,10 +360,23 @@ sub lose
 	$l->hang_up($link);
 }
 
+# The same bit of the lower and of the upper half: CLIENT_SSL and CLIENT_QUERY_ATTRIBUTES.
+sub plain_greeting
+{
+	my ($bytes) = @_;
+	my $at = index($bytes, "\0", 5) + 14; # behind the version, the session, random bytes and a zero
+	return $bytes if substr($bytes, 4, 1) ne "\x0a" || $at + 7 > length $bytes; # an error
+	for my $half ($at, $at + 5) {
+		substr $bytes, $half, 2, pack 'v', unpack('v', substr $bytes, $half, 2) & ~0x0800;
+	}
+	return $bytes;
+}
+
 sub reply
 {
 	my ($l, $link, $bytes) = @_;
 	my $rule = shift @{ $link->{replies} };
+	$bytes = plain_greeting($bytes) unless $link->{greeted}++;
 
 	return $link->{client}{out} .= $bytes unless $rule;
 	if ($rule->{when} eq 'mid-reply') {
