@@ -192,6 +192,17 @@ sub positions_gone
 	$db->sql('DELETE FROM sluice_positions');
 	is_overtaken(end($p, records(30, 59)), 'somebody deletes its positions');
 	is_deeply [ applied_wrongly(0, 29) ], [], 'nothing was applied after that';
+
+	new_database();
+	$p = start_run(upsert($db));
+	give($p, records(0, 29), 30);
+	$db->sql("ALTER TABLE sluice_positions MODIFY next_offset VARCHAR(9)");
+	$db->sql("UPDATE sluice_positions SET next_offset = 'x'");
+	for my $r (end($p, records(30, 59)), run(upsert($db), { stdin => records(30, 59) })) {
+		is $r->{exit}, 65, 'somebody makes nonsense of its positions: 65';
+		like $r->{err}, qr/sluice_positions: "x" is no number/, 'it says so';
+	}
+	is_deeply [ applied_wrongly(0, 29) ], [], 'nothing was applied after that either';
 }
 
 # ---- side by side ----
@@ -342,6 +353,18 @@ sub commit_lost_twice
 	}
 }
 
+# As by a record that makes the server crash.
+sub lost_for_ever
+{
+	new_database();
+	$proxy->rule('before', qr/^COMMIT/, times => 1000);
+	my $r = run(upsert($proxy), { stdin => records(0, 29) });
+	is $r->{exit}, 69, 'lost before each COMMIT: 69 in the end';
+	like $r->{err}, qr/the connection was lost 10 times while one window was written/, 'lost before each COMMIT: says why';
+	$proxy->clear;
+	is_deeply [ $db->sql('SELECT n FROM t_seen') ], [], 'lost before each COMMIT: nothing was applied';
+}
+
 # A topic made anew may come to stand where the old one stood: the position before and after the COMMIT is the same.
 sub commit_lost_and_recreated
 {
@@ -415,6 +438,7 @@ for my $flavour (map { $_->flavour } Sluice::Db::servers()) {
 	subtest "$flavour: locks all the time" => \&adversary;
 	subtest "$flavour: the connection is lost at COMMIT" => \&commit_lost;
 	subtest "$flavour: lost at COMMIT and once more" => \&commit_lost_twice;
+	subtest "$flavour: lost at each COMMIT" => \&lost_for_ever;
 	subtest "$flavour: lost at COMMIT, a topic made anew" => \&commit_lost_and_recreated;
 	subtest "$flavour: lost at COMMIT, no positions" => \&commit_lost_without_positions;
 	subtest "$flavour: lost at COMMIT and overtaken" => \&commit_lost_and_overtaken;

@@ -58,6 +58,15 @@ sub packets
 		is upsert($db, record(5, 'b', undef), qw(-T t -k id))->{exit} . scalar(rejects($db, 't')), '01', 'a tombstone outdates them';
 	}
 
+	# One without a place; and one whose line can be kept, but whose row is longer: bytes are sent as hex.
+	fresh($db, 't (id VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, b LONGBLOB)');
+	$r = upsert($db, '{"id":"bare","b":"' . 'x' x $MB . "\"}\n" . record(0, 'k', '{"id":"k","b":{"base64":"' . 'AAAA' x 200_000 . '"}}'), qw(-r -T t));
+	is_deeply [ $db->sql('SELECT topic, line IS NULL FROM sluice_rejects ORDER BY topic') ], [ [ undef, 1 ], [ 'T', 0 ] ], 'a line without a place, and a row longer than its line'
+	    or diag $r->{err};
+	is_deeply [ map { [ $_->{topic}, exists $_->{payload} ] } rejects($db, 't') ], [ [ undef, '' ], [ 'T', 1 ] ], '... are printed';
+	$r = run('mysql-upsert', $db->args, qw(--replay -T t));
+	like "$r->{exit} $r->{err}", qr/^1 .* 2 kept$/, '... neither can be replayed';
+
 	# Wherever the limit falls, to the byte: stored, or a reject, and never a connection that is lost.
 	fresh($db, $create);
 	my $n = 0;

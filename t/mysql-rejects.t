@@ -92,6 +92,50 @@ sub with_r
 	$r = upsert($db, record(3, 'd', '{"n":5}', topic => 'U') . record(2, 'e', '{"n":6}', topic => 'U'), '-r');
 	is "$r->{exit} " . table($db), '65 a=1 b=2 d=5', 'so do offsets that go back';
 	is kept($db), 4, '... and neither makes a reject';
+
+	# sluice_rejects, too, is a table that may refuse.
+	fresh($db);
+	upsert($db, '', '-r');
+	$db->sql('ALTER TABLE sluice_rejects MODIFY reason VARCHAR(4) NOT NULL');
+	for my $by (sort keys %BAD) {
+		$r = upsert($db, record(0, 'a', '{"n":1}') . record(1, 'x', $BAD{$by}), '-r');
+		is "$r->{exit} " . table($db) . kept($db), '65 0', "$by: what sluice_rejects will not have ends the run, and nothing is applied";
+		like $r->{err}, qr/too long for column 'reason'/, '... it says so';
+	}
+	# Names of so many bytes that the server cuts its message short, maybe within a character, which no table takes.
+	for my $more (0 .. 2) {
+		fresh($db, 'id VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT');
+		my $euros = 'x' x $more . "\xe2\x82\xac" x (64 - $more);
+		$db->sql("CREATE TABLE `\xe2\x82\xac` (`$euros` INT PRIMARY KEY);
+			ALTER TABLE t ADD CONSTRAINT `$euros` FOREIGN KEY (n) REFERENCES `\xe2\x82\xac` (`$euros`)");
+		$r = upsert($db, record(0, 'a', '{"n":7}'), '-r');
+		is $r->{exit}, 1, 'a reason that was cut is kept' or diag $r->{err};
+		like $db->value('SELECT reason FROM sluice_rejects'), qr/^t: Cannot add or update a child row/, '... as it is';
+	}
+}
+
+# What is rejected in one table reaches no other, whichever is written first; nor does what comes behind it.
+sub several_tables
+{
+	my ($db) = @_;
+	my $map = tempdir() . '/map.json';
+	my $both = sub { run('mysql-upsert', $db->args, '-M', $map, @_) };
+	my $begin = sub { fresh($db); $db->sql('CREATE TABLE u (id VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT)') };
+	my $rows = sub { table($db) . ' | ' . table($db, 'u') };
+	my $lines = record(0, 'a', '{"n":1}') . record(1, 'x', $BAD{server}) . record(2, 'b', '{"n":2}') . record(3, 'a', undef) . record(4, 'c', '{"n":3}');
+	for my $tables ('t u', 'u t') {
+		spew($map, '{"tables":[' . join(',', map { "{\"table\":\"$_\",\"key\":[\"id\"]}" } split ' ', $tables) . ']}');
+		for my $how ('', '--no-reduce') {
+			my @how = split ' ', $how;
+			$begin->();
+			is $both->(@how, { stdin => $lines })->{exit} . ' ' . $rows->(), '65 a=1 | a=1', "$tables $how: nothing of it, nor of what comes behind it";
+			$begin->();
+			is $both->('-r', @how, { stdin => $lines })->{exit} . ' ' . $rows->(), '1 b=2 c=3 | b=2 c=3', "$tables $how -r: nothing of it, all of the others";
+		}
+		is $both->('--replay')->{exit} . ' ' . $rows->(), '1 b=2 c=3 | b=2 c=3', "$tables: nor when it is replayed in vain";
+		unlimit($db);
+		is $both->('--replay')->{exit} . ' ' . $rows->(), '0 b=2 c=3 x=1000 | b=2 c=3 x=1000', "$tables: mended, it is in both";
+	}
 }
 
 # The transaction of rows, positions and rejects: the connection ends at each point of it, and the tool itself.
@@ -102,9 +146,9 @@ sub all_or_nothing
 	my $want = 'k1=1 k10=10 k11=11 k2=2 k4=4 k5=5 k7=7 k8=8';
 	my $places = join ' ', map { 'T/0/' . 3 * $_ } 0 .. 3;
 	my $proxy = Sluice::Proxy->start($db);
-	my %where = (reject => qr/^INSERT INTO sluice_rejects/, position => qr/^INSERT INTO sluice_positions \(.*last_ts/s, commit => qr/^COMMIT/);
+	my %where = (savepoint => qr/^SAVEPOINT/, 'way back' => qr/^ROLLBACK TO/, reject => qr/^INSERT INTO sluice_rejects/, position => qr/^INSERT INTO sluice_positions \(.*last_ts/s, commit => qr/^COMMIT/);
 	for my $where (sort keys %where) {
-		for my $when ($where eq 'reject' ? qw(before) : qw(before after reply)) {
+		for my $when ($where =~ /position|commit/ ? qw(before after reply) : qw(before)) {
 			fresh($db);
 			$proxy->rule($when, $where{$where});
 			my $r = run('mysql-upsert', $proxy->args, qw(-r -T t -k id), { stdin => $lines });
@@ -203,6 +247,42 @@ sub replayed
 	is "$r->{exit} " . kept($db), '0 0', '... are all replayed' or diag $r->{err};
 	is table($db), join(' ', map { my $k = $_; "k$k=" . (3000 + (grep { $_ % 7 == $k } 0 .. 149)[-1]) } 0 .. 6), '... in offset order';
 	is positions($db, 't'), 'T/0 150 T/1 150 T/2 150', 'no position has moved';
+}
+
+# Keys of several columns, and keys that the server makes.
+sub odd_keys
+{
+	my ($db) = @_;
+	fresh($db, 'id VARCHAR(20) COLLATE utf8mb4_bin, m INT, n INT, PRIMARY KEY (id, m), CONSTRAINT small CHECK (n < 1000)');
+	upsert($db, join('', map { record($_, "{\"id\":\"a\",\"m\":$_}", '{"n":1000}') } 0 .. 2), '-r', '-k', 'id,m');
+	upsert($db, record(3, '{"id":"a","m":1}', '{"n":5}'), '-k', 'id,m');
+	unlimit($db);
+	is replay($db, '-k', 'id,m')->{exit}, 0, 'a key of two columns';
+	is_deeply [ $db->sql('SELECT m, n FROM t ORDER BY m') ], [ [ 0, 1000 ], [ 1, 5 ], [ 2, 1000 ] ], '... is looked for as a whole';
+	fresh($db, 'id INT AUTO_INCREMENT PRIMARY KEY, n INT, CONSTRAINT small CHECK (n < 1000)');
+	run('mysql-upsert', $db->args, qw(-r -T t), { stdin => join '', map { record($_, undef, "{\"n\":@{[ 998 + $_ ]}}") } 0 .. 3 });
+	is places($db), 'T/0/2 T/0/3', 'a key that the server makes';
+	unlimit($db);
+	is run('mysql-upsert', $db->args, qw(--replay -T t))->{exit}, 0, '... is none that could be there';
+	is join(' ', map { $_->[0] } $db->sql('SELECT n FROM t ORDER BY n')), '998 999 1000 1001', '... all are in';
+}
+
+sub lost_while_replaying
+{
+	my ($db) = @_;
+	fresh($db);
+	upsert($db, record(0, 'a', '{"n":1000}') . record(1, 'b', '{"n":1001}'), '-r');
+	unlimit($db);
+	my $proxy = Sluice::Proxy->start($db);
+	for my $where ('SELECT 1 FROM .t', 'SAVEPOINT', 'INSERT INTO .t', 'DELETE') {
+		$proxy->rule('before', qr/^$where/, nth => 2);
+		my $lost = run('mysql-upsert', $proxy->args, qw(--replay -T t -k id));
+		is "$lost->{exit} " . table($db) . kept($db), '69 2', "the connection is lost at the second $where: nothing was done" or diag $lost->{err};
+	}
+	is replay($db)->{exit} . table($db), '0a=1000 b=1001', '... a second try does it';
+	$db->database('empty');
+	$db->sql("CREATE TABLE t ($T)");
+	is replay($db)->{exit}, 0, 'where there never were rejects there is nothing to do';
 }
 
 # What is newer stays, by table; --force writes over it; a later record of the key wins also among rejects.
@@ -311,6 +391,7 @@ sub deleted
 	$db->sql("INSERT INTO child VALUES ('a')");
 	upsert($db, record(1, 'a', '{"n":1000}') . record(2, 'a', undef), '-r', '--no-reduce');
 	is places($db), 'T/0/1 T/0/2', 'a reject and its tombstone, a reject too';
+	is join(' ', map { $_->{offset} } rejects($db, 't')), '1 2', '... which has deleted nothing, so nothing is outdated';
 	$db->sql('DELETE FROM child');
 	replay($db, '--force');
 	unlimit($db);
@@ -438,7 +519,8 @@ sub beside_a_run
 	}
 }
 
-my %PARTS = ('without -r' => \&without_r, 'with -r' => \&with_r, 'in one transaction' => \&all_or_nothing, '--rejects' => \&printed,
+my %PARTS = ('without -r' => \&without_r, 'with -r' => \&with_r, 'several tables' => \&several_tables, 'odd keys' => \&odd_keys,
+	'lost while replaying' => \&lost_while_replaying, 'in one transaction' => \&all_or_nothing, '--rejects' => \&printed,
 	'--replay' => \&replayed, 'newer rows' => \&newer, 'deleted keys' => \&deleted, 'the last of a key' => \&gives_way,
 	'beside a run' => \&beside_a_run);
 
