@@ -36,8 +36,8 @@
 /* A packet of max_allowed_packet bytes is refused; one is the command, two MySQL's library takes for attributes. */
 #define PACKET_OVERHEAD 4
 
-#define WAIT_MS     10 /* before the first retry; doubled up to */
-#define WAIT_MAX_MS 1000
+#define WAIT_MS      10 /* before the first retry; doubled so often at most: 640 ms */
+#define WAIT_DOUBLED 6
 
 struct db {
 	MYSQL *mysql;       /* NULL: could not come back */
@@ -354,7 +354,8 @@ int db_reconnect(struct db *db)
 
 int db_wait(struct db *db, struct db_wait *w, const char *why)
 {
-	int64_t now = clock_mono_ms(), ms = WAIT_MS << (w->tries < 7 ? w->tries : 7);
+	int64_t now = clock_mono_ms();
+	int64_t ms = WAIT_MS << (w->tries < WAIT_DOUBLED ? w->tries : WAIT_DOUBLED);
 
 	if (w->tries++ == 0)
 		w->since_ms = now;
@@ -362,8 +363,6 @@ int db_wait(struct db *db, struct db_wait *w, const char *why)
 		return fail(EXIT_TRYAGAIN, "%s: gave up after %u tries: %s", db_database(db),
 		    w->tries, why);
 	note("%s: %s: trying again", db_database(db), why);
-	if (ms > WAIT_MAX_MS)
-		ms = WAIT_MAX_MS;
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
 	return 0;
 }
