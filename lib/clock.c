@@ -444,13 +444,35 @@ int clock_parse_epoch(const char *p, size_t n, int64_t *ms)
 	return 0;
 }
 
+/* Not snprintf: mysql-upsert makes one of these for each record. */
+static char *put(char *p, int v, int width)
+{
+	for (int i = width; i-- > 0; v /= 10)
+		p[i] = (char)('0' + v % 10);
+	return p + width;
+}
+
+static char *put_after(char *p, char separator, int v, int width)
+{
+	*p++ = separator;
+	return put(p, v, width);
+}
+
 size_t clock_format_iso(char to[CLOCK_ISO_SIZE], int64_t ms)
 {
 	int64_t sec = floor_div(ms, 1000), days = floor_div(sec, DAY), year;
-	int month, day, left = (int)(sec - days * DAY), rest = (int)(ms % 1000), n;
+	int month, day, left = (int)(sec - days * DAY), rest = (int)(ms % 1000);
+	char *p = to;
 
 	civil_from_days(days, &year, &month, &day);
-	n = snprintf(to, CLOCK_ISO_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ", (long long)year,
-	    month, day, left / 3600, left / 60 % 60, left % 60, rest < 0 ? rest + 1000 : rest);
-	return (size_t)n;
+	p = year >= 0 && year <= 9999 ? put(p, (int)year, 4) : p + format_int(p, year);
+	p = put_after(p, '-', month, 2);
+	p = put_after(p, '-', day, 2);
+	p = put_after(p, 'T', left / 3600, 2);
+	p = put_after(p, ':', left / 60 % 60, 2);
+	p = put_after(p, ':', left % 60, 2);
+	p = put_after(p, '.', rest < 0 ? rest + 1000 : rest, 3);
+	*p++ = 'Z';
+	*p = '\0';
+	return (size_t)(p - to);
 }

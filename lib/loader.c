@@ -31,6 +31,7 @@ struct loader {
 	uint64_t in, bytes; /* records and their lines */
 	uint64_t misfits;   /* of -n: what would be rejects */
 	int64_t oldest_ms; /* when the oldest line of the window came, clock_mono_ms(); -1: it is empty */
+	int64_t looked_ms; /* when the clock was looked at last: not for each line */
 	bool discard; /* nothing that is not committed may be written any more */
 
 	pthread_t thread;
@@ -280,17 +281,18 @@ int64_t loader_deadline(const struct loader *l)
 	if (!may_commit(l))
 		return -1;
 	due = l->oldest_ms + l->o.interval_ms;
-	if (!atomic_load(&l->idle) && due < clock_mono_ms() + POLL_MS)
-		return clock_mono_ms() + POLL_MS;
+	if (!atomic_load(&l->idle) && due < l->looked_ms + POLL_MS)
+		return l->looked_ms + POLL_MS;
 	return due;
 }
 
 int loader_tick(struct loader *l)
 {
+	l->looked_ms = clock_mono_ms();
 	if (atomic_load(&l->idle)) {
 		if (check_job(l) < 0)
 			return -1;
-		if (may_commit(l) && clock_mono_ms() >= l->oldest_ms + l->o.interval_ms)
+		if (may_commit(l) && l->looked_ms >= l->oldest_ms + l->o.interval_ms)
 			return hand_over(l);
 	}
 	return 0;

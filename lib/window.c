@@ -13,9 +13,14 @@ struct op {
 	const struct column_set *columns;
 	size_t values, key, ends, erased; /* offsets */
 	uint32_t values_n, values_cap, key_n, erased_n;
-	uint32_t record, target, segment, hash;
+	uint32_t record, target, segment;
 	enum row_kind kind;
 	bool erase; /* the key is deleted first, by the literals at `erased` */
+};
+
+/* The latest row of a key. The hash stands here too: a row that is not meant is not touched, which costs 100 ns. */
+struct slot {
+	uint32_t hash, op; /* op: its number + 1; 0: empty */
 };
 
 /* For sorting. */
@@ -37,8 +42,9 @@ struct window {
 	size_t records, record_cap;
 	struct op *op;
 	size_t ops, op_cap;
-	uint32_t *slot; /* hash table of op numbers + 1 */
+	struct slot *slot; /* hash table; a power of two */
 	size_t slots;
+	uint32_t *hash; /* of the keys of the record at hand, one for each target */
 
 	uint32_t segment;  /* rows of an earlier one are written before those of a later one */
 	bool cascaded;     /* this segment deletes from a table whose deletes change others */
@@ -120,6 +126,7 @@ struct window *window_new(const struct mapping *m, struct window_rules rules)
 		w->related |= m->targets > 1 && w->order[i] != BY_KEY;
 	}
 	w->strict = !rules.reduce && depend(m);
+	w->hash = xcalloc(m->targets, sizeof(*w->hash));
 	w->slots = 1 << 12;
 	w->slot = xcalloc(w->slots, sizeof(*w->slot));
 	return w;
@@ -161,6 +168,7 @@ void window_free(struct window *w)
 	free(w->record);
 	free(w->op);
 	free(w->slot);
+	free(w->hash);
 	free(w->reject);
 	free(w->sorted);
 	free(w->values);
@@ -273,7 +281,7 @@ static void set_row(struct window *w, struct op *o, const struct row *r)
 		o->ends = keep_ends(w, r->ends, r->columns->count);
 }
 
-static struct op *add_op(struct window *w, uint32_t target, const struct row *r, uint32_t hash)
+static void add_op(struct window *w, uint32_t target, const struct row *r)
 {
 	struct op *o;
 
@@ -282,45 +290,46 @@ static struct op *add_op(struct window *w, uint32_t target, const struct row *r,
 		w->op = xrealloc(w->op, w->op_cap * sizeof(*w->op));
 	}
 	o = &w->op[w->ops++];
-	*o = (struct op){ .target = target, .segment = w->segment, .hash = hash };
+	*o = (struct op){ .target = target, .segment = w->segment };
 	o->key = keep(w, r->key.p, r->key.n);
 	o->key_n = (uint32_t)r->key.n;
 	set_row(w, o, r);
-	return o;
 }
 
 /* The slot of a key: of its latest row, or an empty one. */
-static uint32_t *find_slot(const struct window *w, uint32_t target, struct span key, uint32_t hash)
+static struct slot *find_slot(const struct window *w, uint32_t target, struct span key, uint32_t hash)
 {
 	size_t mask = w->slots - 1;
 
 	for (size_t i = hash & mask;; i = (i + 1) & mask) {
+		struct slot *slot = &w->slot[i];
 		const struct op *o;
 
-		if (w->slot[i] == 0)
-			return &w->slot[i];
-		o = &w->op[w->slot[i] - 1];
-		if (o->hash == hash && o->target == target && o->key_n == key.n &&
+		if (slot->op == 0)
+			return slot;
+		if (slot->hash != hash)
+			continue;
+		o = &w->op[slot->op - 1];
+		if (o->target == target && o->key_n == key.n &&
 		    memcmp(w->rows.data + o->key, key.p, key.n) == 0)
-			return &w->slot[i];
+			return slot;
 	}
 }
 
 static void grow_slots(struct window *w)
 {
-	uint32_t *old = w->slot;
+	struct slot *old = w->slot;
 	size_t n = w->slots;
 
 	w->slots *= 2;
 	w->slot = xcalloc(w->slots, sizeof(*w->slot));
 	for (size_t i = 0; i < n; i++) {
-		size_t to;
+		size_t to = old[i].hash & (w->slots - 1);
 
-		if (old[i] == 0)
+		if (old[i].op == 0)
 			continue;
-		for (to = w->op[old[i] - 1].hash & (w->slots - 1); w->slot[to];
-		     to = (to + 1) & (w->slots - 1))
-			;
+		while (w->slot[to].op)
+			to = (to + 1) & (w->slots - 1);
 		w->slot[to] = old[i];
 	}
 	free(old);
@@ -428,18 +437,17 @@ static void merge(struct window *w, struct op *o, const struct row *r)
 }
 
 /* A key that has a row in this segment gets another one. */
-static void supersede(struct window *w, uint32_t *slot, uint32_t target, const struct row *r)
+static void supersede(struct window *w, struct slot *slot, uint32_t target, const struct row *r)
 {
-	struct op *o = &w->op[*slot - 1];
+	struct op *o = &w->op[slot->op - 1];
 	const struct table *table = w->mapping->target[target].table;
-	uint32_t hash = o->hash;
 
 	if (r->kind == ROW_UPSERT && o->kind == ROW_DELETE) {
 		if (table->cascades)
 			new_segment(w);
 		if (table->cascades || w->order[target] == BY_BYTES) {
-			add_op(w, target, r, hash);
-			*slot = (uint32_t)w->ops;
+			add_op(w, target, r);
+			slot->op = (uint32_t)w->ops;
 			return;
 		}
 		if (w->rules.partial || leaves_columns(table, r->columns)) {
@@ -453,8 +461,8 @@ static void supersede(struct window *w, uint32_t *slot, uint32_t target, const s
 		return;
 	} else if (r->kind == ROW_UPSERT && !covers(r->columns, o->columns)) {
 		new_segment(w);
-		add_op(w, target, r, hash);
-		*slot = (uint32_t)w->ops;
+		add_op(w, target, r);
+		slot->op = (uint32_t)w->ops;
 		return;
 	}
 	if (r->kind == ROW_DELETE)
@@ -462,30 +470,41 @@ static void supersede(struct window *w, uint32_t *slot, uint32_t target, const s
 	set_row(w, o, r);
 }
 
+/* The slots of the keys are needed soon, and far from each other: asked for before the line is copied. */
+static void expect(struct window *w, const struct row *row)
+{
+	for (size_t i = 0; i < w->mapping->targets; i++) {
+		if (row[i].kind == ROW_NONE || w->order[i] == STREAM)
+			continue;
+		w->hash[i] = (uint32_t)span_hash(row[i].key) ^ (uint32_t)i * 0x9e3779b9u;
+		__builtin_prefetch(&w->slot[w->hash[i] & (w->slots - 1)]);
+	}
+}
+
 static void add_row(struct window *w, uint32_t target, const struct row *r)
 {
-	uint32_t hash, *slot;
+	uint32_t hash = w->hash[target];
+	struct slot *slot;
 
 	if (w->order[target] == STREAM) {
-		add_op(w, target, r, 0);
+		add_op(w, target, r);
 		return;
 	}
 	if (r->key.n == 0) { /* the key's default: any of the others may be the same */
 		new_segment(w);
-		add_op(w, target, r, 0);
+		add_op(w, target, r);
 		new_segment(w);
 		return;
 	}
 	if ((w->ops + 1) * 2 > w->slots)
 		grow_slots(w);
-	hash = (uint32_t)span_hash(r->key) ^ target * 0x9e3779b9u;
 	slot = find_slot(w, target, r->key, hash);
-	if (*slot && w->op[*slot - 1].segment == w->segment) {
+	if (slot->op && w->op[slot->op - 1].segment == w->segment) {
 		supersede(w, slot, target, r);
 		return;
 	}
-	add_op(w, target, r, hash);
-	*slot = (uint32_t)w->ops;
+	add_op(w, target, r);
+	*slot = (struct slot){ hash, (uint32_t)w->ops };
 }
 
 /* What the rows of a record do, all in all: tombstones delete, other records do not. *only: to which target; n: several. */
@@ -508,6 +527,7 @@ void window_add(struct window *w, const struct line *l, uint64_t number,
 	size_t targets = w->mapping->targets, only = targets;
 	enum row_kind kind = kind_of(row, targets, &only);
 
+	expect(w, row);
 	add_record(w, l, number, place);
 	if (kind == ROW_NONE)
 		return;
