@@ -408,6 +408,12 @@ static const struct value_of prefixes[] = {
 	FITS("\"b\"", "'b'"),
 	END_OF_POOL,
 };
+static const struct value_of nuls[] = {
+	FITS("\"\"", "''"),
+	FITS("\"\\u0000\"", "'\\0'"),
+	FITS("\"\\u0000\\u0000\"", "'\\0\\0'"),
+	END_OF_POOL,
+};
 static const struct value_of suffixes[] = {
 	FITS("\"bc\"", "'bc'"),
 	FITS("\"c\"", "'c'"),
@@ -529,7 +535,9 @@ static const struct value_of owners[] = {
 				  { "created", times, .absent = 60, .otherwise = "" }, END } },      \
 			{ "C", { "c" }, 1,                                                           \
 			    (const struct field[]){ KEY_OF(few), REF(1, goes), FIELDS } } },         \
-		.orphans = loose, .deferred = loose                                                  \
+		.orphans = loose, .deferred = loose, .outside = {                                    \
+			"UPDATE c SET note = \'x\'"                                                  \
+		}                                                                                    \
 	}
 
 static const struct scenario scenarios[] = {
@@ -587,6 +595,9 @@ static const struct scenario scenarios[] = {
 	PAIR("a pair of texts, utf8mb4_bin", NULL,
 	    "VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 	    "VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", prefixes, suffixes),
+	PAIR("a pair of texts with NUL bytes, utf8mb4_bin", NULL,
+	    "VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+	    "VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", nuls, nuls),
 	PAIR("a pair of texts, one _bin", NULL,
 	    "VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
 	    "VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", prefixes, suffixes),
@@ -745,6 +756,7 @@ static const struct scenario scenarios[] = {
 	    .feed = { { "P", { "p" }, 1,
 			  (const struct field[]){ KEY_OF(few), REF(1, false), V_FIELD, END } },
 		{ "C", { "c" }, 1, (const struct field[]){ KEY_OF(few), REF(1, true), FIELDS } } },
+	    .outside = { "UPDATE c SET note = 'x'" },
 	},
 	{
 	    .name = "parents and children whose keys are texts, RESTRICT",
