@@ -483,6 +483,19 @@ static void parents_are_written_first_and_deleted_last(void **state)
 	expect(w, "p+kabc 1,a,b,c; q+kabc 1,a,b,c; r+kabc 1,a,b,c; r- 2; q- 2; p- 2");
 }
 
+static void rows_that_come_again_are_deleted_from_children_first(void **state)
+{
+	const struct column_set *some[] = { &ka, &ka, &ka };
+	struct window *w;
+
+	mapping.targets = 2;
+	w = new_window(true, false);
+	del_in(w, 1, "1");
+	del_in(w, 0, "1");
+	add_rows(w, (const char *const[]){ "1,a", "1,a" }, some);
+	expect(w, "q- 1; p- 1; p+ka 1,a; q+ka 1,a");
+}
+
 static void nothing_moves_before_a_delete_that_cascades(void **state)
 {
 	struct window *w;
@@ -747,6 +760,7 @@ int main(void)
 		TEST(deletes_in_stream_order_are_statements_of_their_own),
 		TEST(deletes_that_cascade_are_not_reduced_away),
 		TEST(parents_are_written_first_and_deleted_last),
+		TEST(rows_that_come_again_are_deleted_from_children_first),
 		TEST(nothing_moves_before_a_delete_that_cascades),
 		TEST(rows_of_one_record_go_parents_first),
 		TEST(beside_a_key_of_the_server_upserts_and_deletes_keep_their_order),
