@@ -1,13 +1,14 @@
 /*
  * order [OPTION]...: whether windows give the tables that one record at a time gives.
  *
- * Each seed is a random stream for one of the scenarios of order.h. It goes into three databases, DB_reduced, DB_exact
- * and DB_oracle: as windows of random sizes, as windows with --no-reduce, and statement by statement in SQL that is made
- * here, from values written by hand, with nothing of row.c, value.c, window.c, upsert.c and apply.c. Then
+ * Each seed is a random stream for one of the scenarios of order.h. It goes into three databases, DB_reduced,
+ * DB_exact and DB_oracle: as windows of random sizes, as windows with --no-reduce, and statement by statement
+ * in SQL that is made here, from values written by hand, with nothing of row.c, value.c, window.c, upsert.c and
+ * apply.c. Then
  *	exact     has the same rows, to the byte, and the same rejects
- *	reduced   has the same rows but for the spelling of keys that the server holds equal. In a window from which the
- *	          server rejected nothing, a value that it would reject may have been superseded: there the oracle is
- *	          given one that it takes. In all others also the rejects are the same.
+ *	reduced   has the same rows but for the spelling of keys that the server holds equal. In a window from
+ *	          which the server rejected nothing, a value that it would reject may have been superseded: there
+ *	          the oracle is given one that it takes. In all others also the rejects are the same.
  */
 #include "order.h"
 #include "apply.h"
@@ -561,7 +562,7 @@ static enum db_result oracle_record(struct db *db, const struct mapping *m,
 	return r;
 }
 
-/* A bad value in the key: the record as the server would have it cannot be told; it was superseded, or never there. */
+/* A bad value in the key: how the server would have had the record cannot be told, but it was superseded. */
 static bool has_bad_key(const struct stream_of *st, const struct event *e)
 {
 	const struct feed *feed = &st->s->feed[e->feed];

@@ -1,6 +1,6 @@
 /*
- * What the random streams of order.c are made of: tables, and values for their columns, each as a record has it and as SQL
- * that was written by hand.
+ * What the random streams of order.c are made of: tables, and values for their columns, each as a record has it
+ * and as SQL that was written by hand.
  */
 #ifndef ORDER_H
 #define ORDER_H
