@@ -10,7 +10,7 @@ package Sluice::Kills::Changes;
 #	my @good = changes_below($t, \%positions), bad_below(..), deletes_below(..)
 #
 # ONE has one partition; FOUR has four, and transactions of which some were aborted; ODD holds records that no table
-# takes; ONLY has no tombstones. About every tenth record of the others is one.
+# takes, CHECKED such that only a CHECK (n >= 0) finds; ONLY has no tombstones. About every tenth record of the others is one.
 
 use strict;
 use warnings;
@@ -28,6 +28,7 @@ sub new
 	$c->make('ONE', 1, 1500);
 	$c->make('FOUR', 4, 2000, transactions => 1);
 	$c->make('ODD', 2, 1000, bad => 0.03);
+	$c->make('CHECKED', 2, 600, bad => 0.02, much => -1);
 	$c->make('ONLY', 2, 1200, tombstones => 0);
 	return $c;
 }
@@ -50,7 +51,7 @@ sub record
 	return { %$r, kind => 'delete' } if rand() < ($o{tombstones} // 0.1);
 	my ($city, $amount) = (one_of(@CITY), sprintf '%.2f', rand 100_000);
 	my $bad = rand() < ($o{bad} // 0);
-	my $payload = sprintf '{"n":%s,"amount":%s,"city":"%s", "unused":[1,{}]}', $bad ? '"much"' : $n, $amount, $city->[0];
+	my $payload = sprintf '{"n":%s,"amount":%s,"city":"%s", "unused":[1,{}]}', $bad ? $o{much} // '"much"' : $n, $amount, $city->[0];
 	return { %$r, payload => $payload, kind => $bad ? 'bad' : 'upsert', row => [ $n, $amount, $city->[1] ] };
 }
 

@@ -40,6 +40,7 @@ my %recorded = (
 	'each record, with triggers' => sub { my ($w) = @_; return $w->line(any(), triggers => 1) },
 	'large windows, with triggers' => sub { my ($w) = @_; return $w->line(any(), triggers => 1, rows => 300, buffer => '1M') },
 	'rejects' => sub { my ($w) = @_; return $w->line('ODD', rejects => 1, triggers => one_of(0, 1)) },
+	'rejects of the server' => sub { my ($w) = @_; return $w->line('CHECKED', rejects => 1, check => 1, triggers => one_of(0, 1)) },
 	'parent and child' => sub { my ($w) = @_; return $w->line('ONLY', mapping => 'tree') },
 	'a trickle' => sub { my ($w) = @_; return $w->line(any(), slow => 1, rows => 10000, buffer => '1M', triggers => one_of(0, 1)) },
 	'two tables' => sub {
