@@ -25,7 +25,7 @@ TSAN = $(BUILD)/t/lib/tsan.o
 endif
 
 DEFLATE := $(shell $(PKG_CONFIG) --exists libdeflate 2>/dev/null && echo libdeflate)
-# Whichever client library of MySQL is there: MariaDB's (Debian), else Oracle's.
+# Whichever client library of MySQL is there: MariaDB's (Debian), else Oracle's (or make MYSQL_CLIENT=mysqlclient).
 MYSQL_CLIENT := $(firstword $(foreach p,libmariadb mysqlclient,$(shell $(PKG_CONFIG) --exists $p 2>/dev/null && echo $p)))
 MYSQL_CFLAGS := $(if $(MYSQL_CLIENT),$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(MYSQL_CLIENT))))
 MYSQL_LIBS := $(if $(MYSQL_CLIENT),$(shell $(PKG_CONFIG) --libs $(MYSQL_CLIENT)))
