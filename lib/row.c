@@ -382,23 +382,16 @@ static bool is_temporal(const struct column *c)
 	return c->type == COL_DATE || c->type == COL_DATETIME || c->type == COL_TIMESTAMP;
 }
 
-/*
- * Milliseconds since the epoch. A date is made from them here: a number in a column of dates may be of any unit, told
- * by its size, and this one is not to be guessed.
- */
+/* Milliseconds since the epoch: other than a number of the payload, whose unit a column of dates tells by its size. */
 static enum found time_value(struct rows *r, const struct column *c, int64_t ms, struct value_in *in)
 {
-	char iso[CLOCK_ISO_SIZE];
-
 	if (!is_temporal(c)) {
 		number_value(r, ms, in);
 		return FOUND_VALUE;
 	}
 	if (ms < 0 || ms > CLOCK_MAX_MS)
 		return FOUND_BAD;
-	buf_clear(&r->number);
-	json_escape(&r->number, iso, clock_format_iso(iso, ms));
-	in->json = (struct json_value){ JSON_STRING, buf_span(&r->number), false };
+	*in = (struct value_in){ .instant = true, .us = ms * 1000 };
 	return FOUND_VALUE;
 }
 

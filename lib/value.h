@@ -11,10 +11,15 @@
 #include "json.h"
 #include "table.h"
 
-/* What is to be converted: a JSON value; or bytes (json.type is JSON_NONE) that came as base64. */
+/*
+ * What is to be converted: a JSON value; or (json.type is JSON_NONE) bytes that came as base64; or, for a DATE, DATETIME
+ * or TIMESTAMP, a time whose unit nobody has to guess.
+ */
 struct value_in {
 	struct json_value json;
 	struct span bytes;
+	bool instant;
+	int64_t us; /* instant: since the epoch */
 };
 
 enum value_result {

@@ -98,6 +98,9 @@ static int read_instant(struct value *v, const struct value_in *in, int64_t *us)
 {
 	struct span s;
 
+	*us = in->us;
+	if (in->instant)
+		return 0;
 	if (in->json.type == JSON_NUMBER)
 		return clock_parse_epoch_us(in->json.raw.p, in->json.raw.n, us);
 	if (!value_is_text(in))
