@@ -251,18 +251,19 @@ static void a_window_is_due_when_its_oldest_record_is(void **state)
 	struct loader_options o = usual;
 	int64_t from;
 
-	o.interval_ms = 100;
+	o.interval_ms = 300;
 	begin(o);
 	assert_int_equal(loader_deadline(loader), -1);
 	from = clock_mono_ms();
 	records(0, 0);
-	assert_in_range(loader_deadline(loader), from + 100, clock_mono_ms() + 100);
+	assert_in_range(loader_deadline(loader), from + 300, clock_mono_ms() + 300);
 	pause_ms(20);
 	records(1, 1);
-	assert_true(loader_deadline(loader) <= clock_mono_ms() + 80);
+	assert_true(loader_deadline(loader) <= clock_mono_ms() + 280);
 	assert_int_equal(loader_tick(loader), 0);
-	assert_int_equal(server.taken, 0);
-	pause_ms(100);
+	if (clock_mono_ms() < from + 300) /* else the machine has other things to do */
+		assert_int_equal(server.taken, 0);
+	pause_ms(300);
 	assert_int_equal(loader_tick(loader), 0);
 	wait_for(&server.done, 1);
 	expect("[0 1]");
@@ -275,6 +276,7 @@ static void a_window_is_due_when_its_oldest_record_is(void **state)
 static void while_one_is_applied_the_next_collects(void **state)
 {
 	struct loader_options o = usual;
+	int64_t now;
 
 	o.rows = 3;
 	o.interval_ms = 1;
@@ -284,8 +286,9 @@ static void while_one_is_applied_the_next_collects(void **state)
 	wait_for(&server.taken, 1);
 	records(3, 9);
 	pause_ms(5);
+	now = clock_mono_ms();
 	assert_int_equal(loader_tick(loader), 0); /* it is due, and has to wait */
-	assert_true(loader_deadline(loader) > clock_mono_ms() - 1);
+	assert_true(loader_deadline(loader) > now);
 	assert_int_equal(server.taken, 1);
 	hold(false);
 	assert_int_equal(loader_end(loader, false), 0);
@@ -430,6 +433,8 @@ static void after_a_window_that_failed_nothing_is_applied(void **state)
 
 	o.rows = 1;
 	for (int way = 0; way < 3; way++) {
+		int r = 0;
+
 		if (way > 0) {
 			teardown(NULL);
 			setup(NULL);
@@ -442,11 +447,11 @@ static void after_a_window_that_failed_nothing_is_applied(void **state)
 		wait_for(&server.taken, 1);
 		hold(false);
 		wait_for(&server.done, 1);
-		pause_ms(20); /* until the thread has said so */
-		assert_int_equal(way == 0 ? record(2)
-			: way == 1        ? loader_tick(loader)
-					  : loader_end(loader, false),
-		    -1);
+		if (way == 2)
+			r = loader_end(loader, false);
+		for (int64_t i = 2; way < 2 && r == 0; i++) /* until the thread has said so */
+			r = way == 0 ? record(i) : loader_tick(loader);
+		assert_int_equal(r, -1);
 		expect_failure(EXIT_TRYAGAIN, "refused");
 		loader_abort(loader);
 		expect_failure(EXIT_TRYAGAIN, "refused");
