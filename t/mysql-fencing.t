@@ -128,11 +128,14 @@ sub in_the_middle
 	# Both begin from the same positions; the first one is in its transaction when the second comes. They write other
 	# rows, so that nothing but the position stands between them.
 	new_database();
-	$proxy->rule('delay', qr/^INSERT INTO sluice_positions/, seconds => 1.5);
+	$proxy->rule('delay', qr/^INSERT INTO sluice_positions/, seconds => 60);
 	my $first = start_run(upsert($proxy));
 	print { $first->{to} } records(0, 29);
 	wait_until(30, 'its rows are written, its position not yet', sub { $proxy->cuts == 1 });
-	my $r = run(upsert($db), { stdin => records(0, 59, keys => [ map { "other$_" } 0 .. 59 ]) });
+	my $second = spawn(upsert($db), { stdin => records(0, 59, keys => [ map { "other$_" } 0 .. 59 ]) });
+	$db->wait_for_lock;
+	$proxy->clear;
+	my $r = finish($second, 60);
 	is_overtaken($r, 'it waits for the other transaction and is overtaken by it');
 	is $r->{out}, '', 'it has acknowledged nothing';
 	is end($first, records(30, 59))->{exit}, 0, 'the first one goes on';
@@ -145,7 +148,7 @@ sub in_the_middle
 	print { $first->{to} } records(0, 29);
 	wait_until(30, 'COMMIT', sub { $proxy->cuts == 2 });
 	kill 'STOP', $first->{pid};
-	my $second = spawn(upsert($db, '--timeout', 20), { stdin => records(0, 59) });
+	$second = spawn(upsert($db, '--timeout', 20), { stdin => records(0, 59) });
 	$db->wait_for_lock;
 	my @sessions = $db->sql('SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_state <> \'LOCK WAIT\'');
 	$db->sql("KILL CONNECTION $_->[0]") for @sessions;
@@ -160,11 +163,13 @@ sub first_sight
 {
 	new_database();
 	my $cuts = $proxy->cuts;
-	$proxy->rule('delay', qr/^INSERT INTO sluice_positions/, seconds => 1.5);
+	$proxy->rule('delay', qr/^INSERT INTO sluice_positions/, seconds => 60);
 	my $first = start_run(upsert($proxy));
 	print { $first->{to} } records(0, 29);
 	wait_until(30, 'its rows are written, its position not yet', sub { $proxy->cuts > $cuts });
 	my @others = map { my $n = $_; spawn(upsert($db, '-v'), { stdin => records(0, 59, keys => [ map { "other$n-$_" } 0 .. 59 ]) }) } 1 .. 3;
+	$db->wait_for_lock(3);
+	$proxy->clear;
 	for my $r (map { finish($_, 60) } @others) {
 		is_overtaken($r, 'each of three others');
 		unlike $r->{err}, qr/deadlock/i, 'they do not lock each other out';
@@ -302,6 +307,7 @@ sub adversary
 			$other->sql('BEGIN; INSERT INTO heavy VALUES ' . join ',', ('(1)') x 50) if rand() < 0.5;
 			$other->sql("BEGIN") if rand() < 0.1;
 			$other->sql("SELECT n FROM t WHERE id = '$_' FOR UPDATE") for @some;
+			1;
 		} or $lost++;
 		eval { $other->sql('ROLLBACK') };
 		$rounds++;

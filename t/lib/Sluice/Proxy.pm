@@ -9,7 +9,7 @@ package Sluice::Proxy;
 #	$proxy->rule('delay', qr/./, seconds => 0.2, times => 100);        to the next hundred
 #	$proxy->rule('reply', qr/^COMMIT/, then => [ 'before', qr/^ROLLBACK/ ]);   a rule that begins when this was met
 #	$proxy->refuse(0.5);     nobody listens so long; existing connections stay
-#	$proxy->clear;           no rules any more, and it listens
+#	$proxy->clear;           no rules any more, it listens, and what was delayed goes on
 #	$proxy->count            { requests, connections, cuts => { before => 1, .. }, requests_seen => [ the last 200 ] }
 #	$proxy->cuts             how many cuts there were in all
 #
@@ -188,6 +188,7 @@ sub clear
 	my ($l) = @_;
 	$l->{rules} = [];
 	$l->{refuse} = 0 if $l->{refuse};
+	$_->{link}{held_until} &&= 1 for values %{ $l->{ends} };
 	$l->timers;
 }
 
