@@ -201,6 +201,15 @@ static void make_event(const struct scenario *s, struct mood *m, struct event *e
 	note_row(s, m, e, partial);
 }
 
+/* Values that stand together in their pool are those that somebody may hold equal. */
+static void choose_keys(struct mood *m, unsigned key[4], unsigned size)
+{
+	unsigned near = rng_below(&m->rng, 2) ? 4 : size, from = rng_below(&m->rng, size);
+
+	for (unsigned k = 0; k < 4; k++)
+		key[k] = (from + rng_below(&m->rng, near)) % size;
+}
+
 static void make_mood(const struct scenario *s, struct mood *m)
 {
 	static const unsigned tombstones[] = { 0, 10, 30, 50 }, window[] = { 1, 3, 10, 100, 100 };
@@ -215,9 +224,7 @@ static void make_mood(const struct scenario *s, struct mood *m)
 	m->key_count = 2 + rng_below(&m->rng, 3);
 	for (unsigned f = 0; f < MAX_FEEDS && s->feed[f].topic; f++)
 		for (unsigned i = 0; s->feed[f].field[i].name; i++)
-			for (unsigned k = 0; k < 4; k++)
-				m->keys[f][i][k] = rng_below(&m->rng,
-				    pool_size(s->feed[f].field[i].pool));
+			choose_keys(m, m->keys[f][i], pool_size(s->feed[f].field[i].pool));
 }
 
 static void make_stream(const struct scenario *s, uint64_t seed, struct stream_of *st)

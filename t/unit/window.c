@@ -226,6 +226,19 @@ static void columns_left_alone_are_reset_by_a_tombstone(void **state)
 	expect(w, "p- 1 2; p+ka 1,a 2,x 3,a");
 }
 
+/* In the room of the row before, where the row that comes again is put too. */
+static void what_deletes_a_key_is_kept_beside_what_comes_again(void **state)
+{
+	struct row gone = { .kind = ROW_DELETE, .values = SPAN("x'31'"), .key = SPAN("1") };
+	struct window *w = new_window(true, false);
+	struct line l = line_of(true, 1);
+
+	up(w, "1,a long value,b,c", &all);
+	window_add(w, &l, 1, &place[0], &gone);
+	up(w, "1,a", &ka);
+	expect(w, "p- x'31'; p+ka 1,a");
+}
+
 static void a_second_tombstone_needs_no_row_between(void **state)
 {
 	struct window *w = new_window(true, false);
@@ -743,6 +756,7 @@ int main(void)
 		TEST(a_tombstone_is_all_that_is_left_of_its_key),
 		TEST(after_a_tombstone_the_full_row_is_enough),
 		TEST(columns_left_alone_are_reset_by_a_tombstone),
+		TEST(what_deletes_a_key_is_kept_beside_what_comes_again),
 		TEST(a_second_tombstone_needs_no_row_between),
 		TEST(columns_that_the_last_record_leaves_alone_come_from_the_one_before),
 		TEST(rows_without_a_key_stay_in_stream_order),
