@@ -16,7 +16,11 @@ sub upsert { my ($db, $lines, @args) = @_; return run('mysql-upsert', $db->args,
 
 sub fresh { my ($db, @tables) = @_; $db->database('limits'); $db->sql("CREATE TABLE $_") for @tables; return }
 
-sub has_table { my ($db, $table) = @_; return $db->value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '$table'") }
+sub has_table
+{
+	my ($db, $table) = @_;
+	return $db->value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '$table'");
+}
 
 # ---- max_allowed_packet ----
 
@@ -41,15 +45,19 @@ sub packets
 		my @lines = ($row->(0, 'a', 900_000), $row->(1, 'b', $MB), $row->(2, 'c', 900_000), $row->(3, 'd', 600_000, '\"'), $row->(4, 'e', 5));
 		$r = upsert($db, join('', @lines), qw(-T t -k id), @$r_option);
 		if (!@$r_option) {
-			is "$r->{exit} " . $sizes->() . positions($db, 't'), '65 a=900000T/0 1', 'a record beyond it ends the run; what was before it is there';
-			like $r->{err}, qr{stdin:2: T/0: offset 1: t: .*\b1048\d\d\d bytes, and max_allowed_packet is 1048\d\d\d$}m, '... and the message says how large it is';
+			is "$r->{exit} " . $sizes->() . positions($db, 't'), '65 a=900000T/0 1',
+			    'a record beyond it ends the run; what was before it is there';
+			like $r->{err}, qr{stdin:2: T/0: offset 1: t: .*\b1048\d\d\d bytes, and max_allowed_packet is 1048\d\d\d$}m,
+			    '... and the message says how large it is';
 			next;
 		}
-		is "$r->{exit} " . $sizes->() . ' ' . positions($db, 't'), '1 a=900000 c=900000 e=5 T/0 5', 'with -r the others are applied' or diag $r->{err};
+		is "$r->{exit} " . $sizes->() . ' ' . positions($db, 't'), '1 a=900000 c=900000 e=5 T/0 5',
+		    'with -r the others are applied' or diag $r->{err};
 		is_deeply [ $db->sql('SELECT topic, part, off, line IS NULL FROM sluice_rejects ORDER BY off') ], [ [ 'T', 0, 1, 1 ], [ 'T', 0, 3, 1 ] ],
 		    '... and those are kept, without their lines';
 		my @shown = rejects($db, 't');
-		is_deeply [ map { [ @$_{qw(topic partition offset payload)} ] } @shown ], [ [ 'T', 0, 1, undef ], [ 'T', 0, 3, undef ] ], '--rejects prints their places';
+		is_deeply [ map { [ @$_{qw(topic partition offset payload)} ] } @shown ], [ [ 'T', 0, 1, undef ], [ 'T', 0, 3, undef ] ],
+		    '--rejects prints their places';
 		like $shown[0]{error}{reason}, qr/\(a line of @{[ length($lines[1]) - 1 ]} bytes, too large to keep\)$/, '... and how long they are';
 		my $again = run('mysql-upsert', $db->args, qw(--rejects -T t))->{out};
 		is upsert($db, $again, qw(-r -T t -k id -N again))->{exit}, 1, '... as records, which do not fit';
@@ -61,7 +69,8 @@ sub packets
 	# One without a place; and one whose line can be kept, but whose row is longer: bytes are sent as hex.
 	fresh($db, 't (id VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, b LONGBLOB)');
 	$r = upsert($db, '{"id":"bare","b":"' . 'x' x $MB . "\"}\n" . record(0, 'k', '{"id":"k","b":{"base64":"' . 'AAAA' x 200_000 . '"}}'), qw(-r -T t));
-	is_deeply [ $db->sql('SELECT topic, line IS NULL FROM sluice_rejects ORDER BY topic') ], [ [ undef, 1 ], [ 'T', 0 ] ], 'a line without a place, and a row longer than its line'
+	is_deeply [ $db->sql('SELECT topic, line IS NULL FROM sluice_rejects ORDER BY topic') ], [ [ undef, 1 ], [ 'T', 0 ] ],
+	    'a line without a place, and a row longer than its line'
 	    or diag $r->{err};
 	is_deeply [ map { [ $_->{topic}, exists $_->{payload} ] } rejects($db, 't') ], [ [ undef, '' ], [ 'T', 1 ] ], '... are printed';
 	$r = run('mysql-upsert', $db->args, qw(--replay -T t));
@@ -72,13 +81,15 @@ sub packets
 	my $n = 0;
 	$r = upsert($db, join('', map { $row->($n++, 'k', $_) } map { $MB - 150 + 9 * $_ } 0 .. 19), qw(-r -T t -k id --no-reduce --rows 1));
 	is $r->{exit}, 1, 'rows about as large as the limit' or diag $r->{err};
-	like $r->{err}, qr/^mysql-upsert: 20 records in, (\d+) rows upserted, 0 deleted, 0 skipped, (\d+) rejected; \d+ commits?, 0 retried/m, '... no connection is lost';
+	like $r->{err}, qr/^mysql-upsert: 20 records in, (\d+) rows upserted, 0 deleted, 0 skipped, (\d+) rejected; \d+ commits?, 0 retried/m,
+	    '... no connection is lost';
 	my ($in, $out) = $r->{err} =~ /(\d+) rows upserted.* (\d+) rejected/;
 	cmp_ok $in * $out, '>', 0, '... some fit and some do not';
 	is $in + $out, 20, '... and all are accounted for';
 	is $sizes->(), 'k=' . ($MB - 150 + 9 * ($in - 1)), '... those up to the limit fit';
 	$r = upsert($db, join('', map { record($_ + 20, "s$_", '{"b":"' . 'y' x 5000 . '"}') } 0 .. 999), qw(-T t -k id));
-	is "$r->{exit} " . $db->value("SELECT COUNT(*) FROM t WHERE id LIKE 's%' AND LENGTH(b) = 5000"), '0 1000', 'many that together are larger go in several statements';
+	is "$r->{exit} " . $db->value("SELECT COUNT(*) FROM t WHERE id LIKE 's%' AND LENGTH(b) = 5000"), '0 1000',
+	    'many that together are larger go in several statements';
 }
 
 # ---- pauses ----
@@ -145,7 +156,8 @@ sub columns
 	is $db->value('SELECT COUNT(*) FROM t WHERE c199 = c1 + 198'), 100, '... in all rows';
 	$r = upsert($db, join('', map { record($_ + 999, "k$_", $members->(5000, $_ + 1)) } 1 .. 99), qw(-T t -k id --partial));
 	is $r->{exit}, 0, '--partial with as many sets of columns as rows' or diag $r->{err};
-	is_deeply [ $db->sql("SELECT * FROM t WHERE id = 'k42'") ], [ [ 'k42', map { $_ % 43 ? 942 + $_ : 5000 + $_ } 0 .. 198 ] ], '... leaves the others';
+	is_deeply [ $db->sql("SELECT * FROM t WHERE id = 'k42'") ], [ [ 'k42', map { $_ % 43 ? 942 + $_ : 5000 + $_ } 0 .. 198 ] ],
+	    '... leaves the others';
 }
 
 sub partitions
@@ -155,7 +167,8 @@ sub partitions
 	my @parts = map { $_ * 7 % 1000 } 0 .. 999;
 	my $lines = sub {
 		my ($offset) = @_;
-		return join '', (map { mark(start => 'T', $_, $offset) } @parts), (map { record($offset, "k$_", "{\"n\":$offset}", partition => $_) } @parts),
+		return join '', (map { mark(start => 'T', $_, $offset) } @parts),
+		    (map { record($offset, "k$_", "{\"n\":$offset}", partition => $_) } @parts),
 		    (map { mark(position => 'T', $_, $offset + 1) } @parts), end_mark();
 	};
 	for my $offset (0, 1) {
@@ -170,7 +183,8 @@ sub partitions
 	like $r->{err}, qr/^mysql-upsert: 1000 records in, 0 rows upserted, 0 deleted, 1000 skipped/m, 'a rerun skips them';
 	$db->sql('UPDATE sluice_positions SET next_offset = 7 WHERE part = 777');
 	$r = upsert($db, $lines->(2), qw(-T t -k id));
-	is "$r->{exit} " . $db->value('SELECT COUNT(*) FROM t WHERE n = 2'), '65 0', 'one of them is not where it was left: nothing is applied' or diag $r->{err};
+	is "$r->{exit} " . $db->value('SELECT COUNT(*) FROM t WHERE n = 2'), '65 0',
+	    'one of them is not where it was left: nothing is applied' or diag $r->{err};
 }
 
 # ---- tables ----
@@ -181,7 +195,8 @@ sub tables
 	my @refused = (
 		[ 'no primary key', 't (id INT, n INT)', qr/table t has no primary key/ ],
 		[ 'a unique key but no primary key', 't (id INT NOT NULL UNIQUE, n INT)', qr/table t has no primary key/ ],
-		[ 'a primary key on a prefix', 't (id VARCHAR(200), n INT, PRIMARY KEY (id(10)))', qr/primary key has only the beginning of column id/ ],
+		[ 'a primary key on a prefix', 't (id VARCHAR(200), n INT, PRIMARY KEY (id(10)))',
+		    qr/primary key has only the beginning of column id/ ],
 		[ 'another unique key', 't (id INT PRIMARY KEY, n INT UNIQUE)', qr/table t has another unique key: .*--any-unique/ ],
 		[ 'another unique key of two columns', 't (id INT PRIMARY KEY, n INT, m INT, UNIQUE both_of (n, m))', qr/another unique key/ ],
 		[ 'MyISAM', 't (id INT PRIMARY KEY, n INT) ENGINE=MyISAM', qr/engine MyISAM has no transactions/ ],
@@ -227,7 +242,8 @@ sub tables
 		like $r->{err}, qr/\Amysql-upsert: $table: engine Aria has no transactions\n\z/, '... with the reason';
 	}
 	fresh($db, 't (id INT PRIMARY KEY, n INT) WITH SYSTEM VERSIONING');
-	is upsert($db, record(0, '1', '{"n":1}') . record(1, '1', '{"n":2}') . record(2, '2', '{"n":2}'), qw(-T t -k id --no-reduce))->{exit}, 0, 'a table with versions';
+	is upsert($db, record(0, '1', '{"n":1}') . record(1, '1', '{"n":2}') . record(2, '2', '{"n":2}'), qw(-T t -k id --no-reduce))->{exit}, 0,
+	    'a table with versions';
 	is_deeply [ $db->sql('SELECT id, n FROM t ORDER BY id') ], [ [ 1, 2 ], [ 2, 2 ] ], '... is a table too';
 }
 

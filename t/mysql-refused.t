@@ -14,7 +14,11 @@ my $T = 't (id VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, n INT, CONSTRAINT sm
 # Rows, one that the server rejects, and a tombstone.
 my $LINES = record(0, 'a', '{"n":1}') . record(1, 'b', '{"n":1000}') . record(2, 'b', '{"n":2}') . record(3, 'c', undef);
 
-sub tables { my ($db) = @_; return join ' ', map { $_->[0] } $db->sql('SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1') }
+sub tables
+{
+	my ($db) = @_;
+	return join ' ', map { $_->[0] } $db->sql('SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1');
+}
 
 # All that a run may change. A row of positions that was met but has no offset is none.
 sub state_of
@@ -58,9 +62,11 @@ sub rights
 	$db->sql("CREATE TABLE $T");
 	my (undef, @args) = user($db, "SELECT, INSERT, UPDATE, DELETE ON `$name`.*");
 	refused($db, 'no right to make sluice_positions', 77, qr/^mysql-upsert: sluice_positions: CREATE command denied/m, $LINES, @args, @how);
-	is run('mysql-upsert', $db->args, qw(-T t -k id -N other), { stdin => record(0, 'z', '{"n":1}') . record(1, 'c', '{"n":1}') })->{exit}, 0, 'somebody makes it';
+	is run('mysql-upsert', $db->args, qw(-T t -k id -N other), { stdin => record(0, 'z', '{"n":1}') . record(1, 'c', '{"n":1}') })->{exit}, 0,
+	    'somebody makes it';
 	refused($db, 'no right to make sluice_rejects', 77, qr/^mysql-upsert: sluice_rejects: CREATE command denied/m, $LINES, @args, @how);
-	is run('mysql-upsert', @args, qw(-T t -k id -N third), { stdin => record(0, 'z', '{"n":1}') })->{exit}, 0, 'without -r the table is not needed';
+	is run('mysql-upsert', @args, qw(-T t -k id -N third), { stdin => record(0, 'z', '{"n":1}') })->{exit}, 0,
+	    'without -r the table is not needed';
 	is run('mysql-upsert', $db->args, qw(-r -T t -k id -N fourth))->{exit}, 0, 'somebody makes that too';
 
 	for (['t', 'DELETE'], ['t', 'UPDATE'], ['t', 'INSERT'], ['sluice_rejects', 'INSERT'], ['sluice_rejects', 'SELECT'],
@@ -81,7 +87,8 @@ sub rights
 	refused($db, 'no right to the database', 77, qr/Access denied for user '$user'/, $LINES, @none, @how);
 
 	# --replay needs to remove what it has applied.
-	$db->sql("INSERT INTO sluice_rejects (name, topic, part, off, reason, line) VALUES ('t', 'T', 0, 1, 'r', '" . (record(1, 'b', '{"n":2}') =~ s/\n//r) . "')");
+	$db->sql("INSERT INTO sluice_rejects (name, topic, part, off, reason, line) VALUES ('t', 'T', 0, 1, 'r', '"
+	    . (record(1, 'b', '{"n":2}') =~ s/\n//r) . "')");
 	(undef, @args) = user($db, "SELECT, INSERT, UPDATE ON `$name`.*", "DELETE ON `$name`.t");
 	refused($db, '--replay without the right to remove rejects', 77, qr/DELETE command denied/, '', @args, qw(--replay -T t -k id));
 	is run('mysql-upsert', @args, qw(-T t -k id --no-reduce), { stdin => $LINES =~ s/1000/3/r })->{exit}, 0, 'a run does not need it';
@@ -101,11 +108,14 @@ sub connecting
 	my $wrong = $db->option_file(password => 'very-secret');
 	my @cases = (
 		[ 'nobody listens on the port', 69, qr/^mysql-upsert: 127\.0\.0\.1:$port as $user: /, '--defaults-file', $file, '-D', 'd' ],
-		[ 'nor on that of -P', 69, qr/^mysql-upsert: 127\.0\.0\.1:$port as $user: /, '--defaults-file', $wrong, '-h', '127.0.0.1', '-P', $port, '-D', 'd' ],
+		[ 'nor on that of -P', 69, qr/^mysql-upsert: 127\.0\.0\.1:$port as $user: /,
+		    '--defaults-file', $wrong, '-h', '127.0.0.1', '-P', $port, '-D', 'd' ],
 		[ 'no such socket', 69, qr{^mysql-upsert: /nowhere/s\.sock as somebody: }, '--defaults-file', $wrong, qw(-S /nowhere/s.sock -u somebody -D d) ],
 		[ 'a wrong password', 77, qr/^mysql-upsert: \Q$socket\E as $user: Access denied/, '--defaults-file', $wrong, '-D', $db->{database} ],
-		[ '... over TCP', 77, qr/^mysql-upsert: 127\.0\.0\.1:$at as $user: Access denied/, '--defaults-file', $wrong, '-h', '127.0.0.1', '-P', $at, '-D', $db->{database} ],
-		[ 'a wrong user', 77, qr/^mysql-upsert: \Q$socket\E as somebody: Access denied/, '--defaults-file', $wrong, qw(-u somebody -D), $db->{database} ],
+		[ '... over TCP', 77, qr/^mysql-upsert: 127\.0\.0\.1:$at as $user: Access denied/,
+		    '--defaults-file', $wrong, '-h', '127.0.0.1', '-P', $at, '-D', $db->{database} ],
+		[ 'a wrong user', 77, qr/^mysql-upsert: \Q$socket\E as somebody: Access denied/,
+		    '--defaults-file', $wrong, qw(-u somebody -D), $db->{database} ],
 		[ 'no such database', 78, qr/Unknown database 'no_such'/, '--defaults-file', $db->defaults, qw(-D no_such) ],
 		[ 'no database', 78, qr/no database: -D, or database= in group \[sluice\]/, '--defaults-file', $db->defaults ],
 		[ 'no such option file', 78, qr{/nowhere/my\.cnf: No such file}, qw(--defaults-file /nowhere/my.cnf -D d) ],
@@ -128,7 +138,8 @@ sub connecting
 	# While it works: what others see of it.
 	pipe my $in, my $to or die "pipe: $!";
 	my $p = spawn('mysql-upsert', $db->args, qw(-T t -k id), { stdin => $in });
-	wait_until(20, 'its session', sub { $db->value("SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = DATABASE()") });
+	wait_until(20, 'its session',
+	    sub { $db->value("SELECT COUNT(*) FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = DATABASE()") });
 	my $seen = join '', map { slurp("/proc/$p->{pid}/$_") } qw(cmdline environ comm);
 	unlike $seen, qr/\Q@{[ $db->password ]}/, 'ps does not show the password';
 	like $seen, qr/--defaults-file/, '... but where it is';
@@ -178,7 +189,8 @@ sub disabled
 	my $name = $db->database('disabled');
 	my @how = qw(-r -T t -k id --no-reduce);
 	$db->sql("CREATE TABLE $T");
-	is run('mysql-upsert', $db->args, qw(-r -T t -k id -N other), { stdin => record(0, 'z', '{"n":1}') . record(1, 'c', '{"n":1}') })->{exit}, 0, 'all tables are there';
+	is run('mysql-upsert', $db->args, qw(-r -T t -k id -N other), { stdin => record(0, 'z', '{"n":1}') . record(1, 'c', '{"n":1}') })->{exit}, 0,
+	    'all tables are there';
 
 	my (undef, @less) = user($db, "ALL ON `$name`.*");
 	$db->sql('SET GLOBAL read_only = 1');
@@ -225,7 +237,8 @@ sub disabled
 	$db->{args} = $space->('200M');
 	$db->restart;
 	$r = run('mysql-upsert', $db->args, @how, { stdin => $many });
-	is "$r->{exit} " . $db->value('SELECT COUNT(*) FROM sluice_rejects') . ' ' . positions($db, 't'), '1 1 T/0 20001', 'once there is room a rerun does it' or diag $r->{err};
+	is "$r->{exit} " . $db->value('SELECT COUNT(*) FROM sluice_rejects') . ' ' . positions($db, 't'), '1 1 T/0 20001',
+	    'once there is room a rerun does it' or diag $r->{err};
 	$db->kill9;
 }
 

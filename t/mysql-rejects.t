@@ -23,16 +23,29 @@ sub upsert
 	return run('mysql-upsert', $db->args, qw(-T t -k id), @args, { stdin => $lines });
 }
 
-sub table { my ($db, $table) = @_; return join ' ', map { "$_->[0]=" . ($_->[1] // 'NULL') } $db->sql('SELECT id, n FROM ' . ($table // 't') . ' ORDER BY id') }
+sub table
+{
+	my ($db, $table) = @_;
+	$table //= 't';
+	return join ' ', map { "$_->[0]=" . ($_->[1] // 'NULL') } $db->sql("SELECT id, n FROM $table ORDER BY id");
+}
 
 sub fresh { my ($db, $columns) = @_; $db->database('rejects'); $db->sql('CREATE TABLE t (' . ($columns // $T) . ') DEFAULT CHARSET utf8mb4') }
 
-sub has_table { my ($db, $table) = @_; return $db->value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '$table'") }
+sub has_table
+{
+	my ($db, $table) = @_;
+	return $db->value("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '$table'");
+}
 
 sub kept { my ($db) = @_; return has_table($db, 'sluice_rejects') ? $db->value('SELECT COUNT(*) FROM sluice_rejects') : 0 }
 
 # Of those that are kept, as T/0/7 ..
-sub places { my ($db) = @_; return join ' ', map { join '/', map { $_ // '-' } @$_ } $db->sql('SELECT topic, part, off FROM sluice_rejects ORDER BY topic, part, off, id') }
+sub places
+{
+	my ($db) = @_;
+	return join ' ', map { join '/', map { $_ // '-' } @$_ } $db->sql('SELECT topic, part, off FROM sluice_rejects ORDER BY topic, part, off, id');
+}
 
 sub without_r
 {
@@ -61,7 +74,8 @@ sub without_r
 		my $r = upsert($db, record(0, 'x', $BAD{$by}) . record(1, 'a', '{"n":1}'));
 		is "$r->{exit} " . table($db) . positions($db, 't'), '65 ', "$by, the very first: nothing at all";
 		fresh($db);
-		$r = upsert($db, record(0, 'a', '{"n":1}') . mark(position => 'T', 0, 5) . record(7, 'x', $BAD{$by}) . mark(position => 'T', 0, 8) . end_mark());
+		$r = upsert($db, record(0, 'a', '{"n":1}') . mark(position => 'T', 0, 5) . record(7, 'x', $BAD{$by})
+		    . mark(position => 'T', 0, 8) . end_mark());
 		is "$r->{exit} " . table($db), '65 a=1', "$by, behind a position mark";
 		like positions($db, 't'), qr{^T/0 [1-5]$}, '... the position is not behind what is not applied';
 	}
@@ -144,7 +158,8 @@ sub all_or_nothing
 	my $want = 'k1=1 k10=10 k11=11 k2=2 k4=4 k5=5 k7=7 k8=8';
 	my $places = join ' ', map { 'T/0/' . 3 * $_ } 0 .. 3;
 	my $proxy = Sluice::Proxy->start($db);
-	my %where = (savepoint => qr/^SAVEPOINT/, 'way back' => qr/^ROLLBACK TO/, reject => qr/^INSERT INTO sluice_rejects/, position => qr/^INSERT INTO sluice_positions \(.*last_ts/s, commit => qr/^COMMIT/);
+	my %where = (savepoint => qr/^SAVEPOINT/, 'way back' => qr/^ROLLBACK TO/,
+	    reject => qr/^INSERT INTO sluice_rejects/, position => qr/^INSERT INTO sluice_positions \(.*last_ts/s, commit => qr/^COMMIT/);
 	for my $where (sort keys %where) {
 		for my $when ($where =~ /position|commit/ ? qw(before after reply) : qw(before)) {
 			fresh($db);
@@ -164,7 +179,8 @@ sub all_or_nothing
 		finish($p);
 		$proxy->clear;
 		is join('|', table($db), kept($db), positions($db, 't')), '|0|', "the tool is killed at the $where: nothing is there";
-		$db->sql("KILL CONNECTION $_->[0]") for $db->sql('SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = DATABASE()');
+		$db->sql("KILL CONNECTION $_->[0]")
+		    for $db->sql('SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = DATABASE()');
 		is run('mysql-upsert', $db->args, qw(-r -T t -k id), { stdin => $lines })->{exit}, 1, "the tool is killed at the $where; a rerun";
 		is join(' ', table($db), places($db), positions($db, 't')), "$want $places T/0 12", '... ends right';
 	}
@@ -191,7 +207,8 @@ sub printed
 	is join(' ', map { join '/', map { $_ // '-' } @$_{qw(topic partition offset)} } @shown),
 	    '-/-/- -/-/- -/-/- A/0/3 B/0/1 K/0/9 T/0/0 T/0/1', '... in the order of their offsets';
 	is scalar(@shown), 8, '... each on one line that is JSON';
-	is scalar(grep { ref $_->{error} eq 'HASH' && exists $_->{error}{column} && length $_->{error}{reason} } @shown), 8, '... with column and reason';
+	is scalar(grep { ref $_->{error} eq 'HASH' && exists $_->{error}{column} && length $_->{error}{reason} } @shown), 8,
+	    '... with column and reason';
 	is pipeline('jq -c .error.reason', stdin => $out)->{exit}, 0, '... jq reads them';
 	my ($first) = grep { ($_->{topic} // '') eq 'T' && $_->{offset} == 0 } @shown;
 	is_deeply $first, { %{ json($lines[0]) }, error => { column => 'n', reason => 't: is no number' } }, '... a record is as it came';
@@ -220,7 +237,8 @@ sub replayed
 {
 	my ($db) = @_;
 	fresh($db);
-	my $r = upsert($db, join('', record(0, 'a', '{"n":1000}'), record(1, 'b', '{"n":2000}'), record(2, 'c', '{"n":"x"}'), record(3, 'b', '{"n":3}'),
+	my $r = upsert($db, join('', record(0, 'a', '{"n":1000}'), record(1, 'b', '{"n":2000}'), record(2, 'c', '{"n":"x"}'),
+	    record(3, 'b', '{"n":3}'),
 	    record(4, 'a', '{"n":1001}')), '-r', '--no-reduce');
 	is "$r->{exit} " . table($db), '1 b=3', 'some do not fit';
 	$r = replay($db);
@@ -237,7 +255,8 @@ sub replayed
 	# Kept in another order than that of their offsets.
 	fresh($db);
 	for my $partition (2, 0, 1) {
-		upsert($db, join('', map { record($_, 'k' . $_ % 7, "{\"n\":@{[ 1000 * (1 + $partition) + $_ ]}}", partition => $partition) } 0 .. 149), qw(-r --no-reduce));
+		upsert($db, join('', map { record($_, 'k' . $_ % 7, "{\"n\":@{[ 1000 * (1 + $partition) + $_ ]}}", partition => $partition) } 0 .. 149),
+		    qw(-r --no-reduce));
 	}
 	is kept($db), 450, 'more rejects than are read at once';
 	unlimit($db);
@@ -380,12 +399,14 @@ sub deleted
 	$db->sql('CREATE TABLE child (t VARCHAR(20) COLLATE utf8mb4_bin, FOREIGN KEY (t) REFERENCES t (id))');
 	upsert($db, record(0, 'a', '{"n":1}') . record(1, 'b', '{"n":1}'));
 	$db->sql("INSERT INTO child VALUES ('a'), ('b')");
-	$r = upsert($db, record(2, 'a', undef) . record(3, 'b', undef) . record(4, 'b', '{"n":4}') . record(5, 'e', '{"n":1000}') . record(6, 'c', '{"n":6}'), '-r');
+	$r = upsert($db, record(2, 'a', undef) . record(3, 'b', undef) . record(4, 'b', '{"n":4}') . record(5, 'e', '{"n":1000}')
+	    . record(6, 'c', '{"n":6}'), '-r');
 	is "$r->{exit} " . table($db) . ' ' . places($db), '1 a=1 b=4 c=6 T/0/2 T/0/3 T/0/5', 'a tombstone that the server refuses is a reject';
 	is $r = upsert($db, record(7, 'a', undef), '-N', 'other')->{exit}, 65, '... without -r it ends the run';
 	$db->sql('DELETE FROM child');
 	$r = replay($db);
-	is "$r->{exit} " . table($db) . ' ' . places($db), '1 a=1 b=4 c=6 T/0/2 T/0/3 T/0/5', 'while the row is there --replay does not know whether it is newer';
+	is "$r->{exit} " . table($db) . ' ' . places($db), '1 a=1 b=4 c=6 T/0/2 T/0/3 T/0/5',
+	    'while the row is there --replay does not know whether it is newer';
 	$r = run('mysql-upsert', $db->args, qw(--replay --force -T t -k id));
 	is table($db) . ' ' . places($db), 'c=6 T/0/5', '... --force deletes it';
 
@@ -415,7 +436,8 @@ sub gives_way
 	my ($db) = @_;
 	my @cases = (
 		[ 'a value', 'a=2', record(0, 'a', '{"n":1}'), record(1, 'a', '{"n":2}'), record(2, 'a', '{"n":1000}') ],
-		[ 'two of them', 'a=1 b=7', record(0, 'a', '{"n":1}'), record(1, 'a', '{"n":2000}'), record(2, 'b', '{"n":7}'), record(3, 'a', '{"n":1000}') ],
+		[ 'two of them', 'a=1 b=7', record(0, 'a', '{"n":1}'), record(1, 'a', '{"n":2000}'), record(2, 'b', '{"n":7}'),
+		    record(3, 'a', '{"n":1000}') ],
 		[ 'behind a tombstone', '', record(0, 'a', '{"n":1}'), record(1, 'a', undef), record(2, 'a', '{"n":1000}') ],
 		[ 'the client', 'a=1', record(0, 'a', '{"n":1}'), record(1, 'a', '{"n":"x"}') ],
 		[ 'another partition', 'a=1', record(0, 'a', '{"n":1}'), record(0, 'a', '{"n":1000}', partition => 1) ],

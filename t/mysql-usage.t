@@ -31,7 +31,8 @@ my @refused = (
 	(map { [ "--$_ does not go with -Q", qw(-Q -T t), "--$_" ] } qw(rejects replay dry-run keep-rejects no-reduce ack allow-gap recreated partial)),
 	(map { [ "--$_ does not go with --rejects", qw(--rejects -T t), "--$_" ] } qw(replay dry-run keep-rejects no-reduce ack allow-gap recreated partial)),
 	(map { [ "--$_ does not go with --replay", qw(--replay -T t), "--$_" ] } qw(dry-run keep-rejects no-reduce ack allow-gap recreated)),
-	(map { my ($o, $v) = @$_; map { [ "--$o does not go with $_", $_, qw(-T t), "--$o", $v ] } qw(-Q --rejects --replay) } [ interval => 1 ], [ rows => 1 ], [ buffer => '1M' ]),
+	(map { my ($o, $v) = @$_; map { [ "--$o does not go with $_", $_, qw(-T t), "--$o", $v ] } qw(-Q --rejects --replay) }
+	    [ interval => 1 ], [ rows => 1 ], [ buffer => '1M' ]),
 	[ '--ack does not go with -n', qw(-n -T t -a) ],
 	[ 'a name is', qw(-T t -N), '' ], [ 'a name is', qw(-T t -N), 'x ' ], [ 'a name is', qw(-T t -N), "\xff" ],
 	(map { [ '--rows|-rows', qw(-T t --rows), $_ ] } 0, -1, 'x', '1x', 10_000_001),
@@ -64,11 +65,13 @@ sub dry
 	is $r->{exit}, 1, '-n -r: the exit status of the run';
 	like $r->{err}, qr{^mysql-upsert: stdin:2: T/0: offset 1: t\.n: is no number$}m, '... says what would be kept';
 	like $r->{err}, qr/^mysql-upsert: 4 records in, .* 2 rejected; 0 commits/m, '... and counts it';
-	is $r->{out}, join('', map { "$_\n" } 't: id <- @key', 't: n <- member n', 't: tombstones delete') . $r->{out} =~ s/^t: .*\n//mgr, '... the mapping first';
+	is $r->{out}, join('', map { "$_\n" } 't: id <- @key', 't: n <- member n', 't: tombstones delete') . $r->{out} =~ s/^t: .*\n//mgr,
+	    '... the mapping first';
 	my @sql = grep { /;$/ } split /\n/, $r->{out};
 	like "@sql", qr/^INSERT INTO `t` \(`id`,`n`\) VALUES \('a',1\).*; DELETE FROM `t` WHERE `id` IN \('c'\);$/, '... then statements';
 	is join(' ', map { @$_ } $db->sql('SHOW TABLES')), $before, '... and no table is made';
-	is run('mysql-upsert', $db->args, qw(-n -T t -k id), { stdin => record(0, 'a', '{"n":1}'), out => '/dev/full' })->{exit}, 74, '-n to a full disk';
+	is run('mysql-upsert', $db->args, qw(-n -T t -k id), { stdin => record(0, 'a', '{"n":1}'), out => '/dev/full' })->{exit}, 74,
+	    '-n to a full disk';
 }
 
 sub asked
@@ -76,9 +79,11 @@ sub asked
 	my ($db) = @_;
 	fresh($db);
 	is run('mysql-upsert', $db->args, qw(-Q -T t))->{out}, '', '-Q before the first run';
-	is run('mysql-upsert', $db->args, qw(-Q -v -T t))->{err}, "mysql-upsert: $db->{database}: has no positions of the name \"t\"\n", '... -v says so';
+	is run('mysql-upsert', $db->args, qw(-Q -v -T t))->{err}, "mysql-upsert: $db->{database}: has no positions of the name \"t\"\n",
+	    '... -v says so';
 	upsert($db, join '', map { record(5, "k$_", '{"n":1}', topic => $_, partition => 2) } qw(B A C));
-	my $q = sub { return join ' ', map { "$_->{mark}{kind} $_->{mark}{topic}/$_->{mark}{partition} $_->{mark}{offset} $_->{mark}{last}{offset} $_->{mark}{last}{ts}" }
+	my $q = sub { return join ' ',
+	    map { "$_->{mark}{kind} $_->{mark}{topic}/$_->{mark}{partition} $_->{mark}{offset} $_->{mark}{last}{offset} $_->{mark}{last}{ts}" }
 		json_lines(run('mysql-upsert', $db->args, '-Q', @_)->{out}) };
 	my $at = 1763697600005;
 	is $q->(qw(-T t)), join(' ', map { "position $_/2 6 5 $at" } qw(A B C)), '-Q prints marks, in order';
@@ -95,9 +100,11 @@ sub said
 	fresh($db);
 	my $figures = '[\d.]+ k?B, [\d.]+ s, [\d.]+k? records/s';
 	my $r = upsert($db, record(0, 'a', '{"n":1}'));
-	like $r->{err}, qr{\Amysql-upsert: 1 record in, 1 row upserted, 0 deleted, 0 skipped, 0 rejected; 1 commit, 0 retried; $figures\n\z}, 'the summary';
+	like $r->{err}, qr{\Amysql-upsert: 1 record in, 1 row upserted, 0 deleted, 0 skipped, 0 rejected; 1 commit, 0 retried; $figures\n\z},
+	    'the summary';
 	$r = upsert($db, record(0, 'a', '{"n":1}') . record(1, 'a', undef) . record(2, 'b', '{"n":1000}') . record(3, 'c', '{"n":3}'), '-r');
-	like $r->{err}, qr{\Amysql-upsert: 4 records in, 1 row upserted, 1 deleted, 1 skipped, 1 rejected; 1 commit, 0 retried; $figures\n\z}, '... of all that there is';
+	like $r->{err}, qr{\Amysql-upsert: 4 records in, 1 row upserted, 1 deleted, 1 skipped, 1 rejected; 1 commit, 0 retried; $figures\n\z},
+	    '... of all that there is';
 	$r = upsert($db, record(4, 'a', '{"n":1,"x":2}') . record(5, 'a', '{"n":1,"x":2}'));
 	like $r->{err}, qr/\Amysql-upsert: member x of topic T has no column: it is not stored\n/, 'a member without a column is named';
 	is scalar(() = $r->{err} =~ /member x/g), 1, '... once';
@@ -111,7 +118,8 @@ sub said
 	spew($file, map { sprintf "{\"id\":\"k%d\",\"n\":1}\n", $_ % 100 } 0 .. 20000);
 	my $command = "(for i in 1 2 3 4 5 6; do sed 4000q $file; sleep 0.1; done; cat $file) | mysql-upsert @{[ $db->args ]} -T t -i 0.05";
 	my $on = run('script', '-qec', $command, '/dev/null')->{out};
-	like $on, qr{\r\e\[Kmysql-upsert: \d+ records  [\d.]+k?/s  [\d.]+ [kM]?B/s(?s:.*)\r\e\[Kmysql-upsert: .*records in}, 'a progress line on a terminal, gone before the summary';
+	like $on, qr{\r\e\[Kmysql-upsert: \d+ records  [\d.]+k?/s  [\d.]+ [kM]?B/s(?s:.*)\r\e\[Kmysql-upsert: .*records in},
+	    'a progress line on a terminal, gone before the summary';
 	unlike run('bash', '-c', $command)->{err}, qr/\r/, '... nor when stderr is no terminal';
 	unlike run('script', '-qec', "$command -q", '/dev/null')->{out}, qr/mysql-upsert/, '... none with -q';
 }
@@ -196,7 +204,8 @@ sub ways_out
 		my $r = finish($p);
 		$db->sql("USE `$db->{database}`");
 		is "$r->{exit} " . table($db), '1 k1=1 k2=2 k4=4 k5=5 k7=7 k8=8', "the server is killed at $where: rows" or diag $r->{err};
-		is join(' ', map { @$_ } $db->sql('SELECT off FROM sluice_rejects ORDER BY off')) . ' ' . positions($db, 't'), '0 3 6 T/0 9', '... rejects and the position, once';
+		is join(' ', map { @$_ } $db->sql('SELECT off FROM sluice_rejects ORDER BY off')) . ' ' . positions($db, 't'), '0 3 6 T/0 9',
+		    '... rejects and the position, once';
 	}
 	fresh($db);
 
@@ -213,7 +222,8 @@ sub ways_out
 	$db->start_again;
 	$db->sql("USE `$db->{database}`");
 	is table($db) =~ /y=/ ? 1 : 0, 0, '... what was not committed is not there';
-	is run('mysql-upsert', $db->args, qw(-T t -k id -N third), { stdin => record(0, 'x', '{"n":1}') . record(1, 'y', '{"n":1}') })->{exit}, 0, '... until a rerun';
+	is run('mysql-upsert', $db->args, qw(-T t -k id -N third), { stdin => record(0, 'x', '{"n":1}') . record(1, 'y', '{"n":1}') })->{exit}, 0,
+	    '... until a rerun';
 }
 
 for my $db (Sluice::Db::servers()) {
