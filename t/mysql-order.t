@@ -25,7 +25,7 @@ my %running = map {
 
 for my $db (@servers) {
 	subtest $db->flavour . ": $streams random streams from seed $seed on" => sub {
-		my $r = finish($running{ $db->flavour }, $ENV{SLUICE_LONG} ? 7200 : 600);
+		my $r = finish($running{ $db->flavour }, $ENV{SLUICE_LONG} ? 14_400 : 600);
 		is $r->{err}, '', 'nothing to complain about';
 		my ($report, $ran) = ('', 0);
 		for my $line (split /\n/, $r->{out}) {
