@@ -32,7 +32,7 @@ struct loader {
 	uint64_t misfits;   /* of -n: what would be rejects */
 	int64_t oldest_ms; /* when the oldest line of the window came, clock_mono_ms(); -1: it is empty */
 	int64_t looked_ms; /* when the clock was looked at last: not for each line */
-	bool discard; /* nothing that is not committed may be written any more */
+	bool discard;      /* nothing that is not committed may be written any more */
 
 	pthread_t thread;
 	bool started;
@@ -204,11 +204,14 @@ void loader_close(struct loader *l)
 	free(l);
 }
 
-struct loader_counts loader_counts(const struct loader *l)
+struct loader_counts loader_counts(struct loader *l)
 {
-	struct apply_counts a = l->apply ? apply_counts(l->apply) : (struct apply_counts){ 0 };
+	struct apply_counts a = { 0 };
 	struct rows_counts r = rows_counts(l->rows);
 
+	wait_idle(l);
+	if (l->apply)
+		a = apply_counts(l->apply);
 	return (struct loader_counts){ l->in, a.upserted, a.deleted, (uint64_t)l->positions.skipped,
 		a.rejected + l->misfits, a.retried, a.commits, r.rounded, r.unknown, l->bytes };
 }

@@ -46,6 +46,7 @@ int loader_tick(struct loader *l);
 int loader_end(struct loader *l, bool stopped);
 void loader_abort(struct loader *l);
 
-struct loader_counts loader_counts(const struct loader *l);
+/* Waits for the window that is being applied, which counts too. */
+struct loader_counts loader_counts(struct loader *l);
 
 #endif

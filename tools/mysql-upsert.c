@@ -93,7 +93,7 @@ static void on_abort(void *ctx)
 	loader_abort(ctx);
 }
 
-static void summary(const struct loader *l, const struct progress *p)
+static void summary(struct loader *l, const struct progress *p)
 {
 	struct loader_counts c = loader_counts(l);
 	char figures[128];

@@ -126,6 +126,16 @@ static void wait_for(const unsigned *counter, unsigned n)
 	pthread_mutex_unlock(&lock);
 }
 
+static unsigned so_far(const unsigned *counter)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&lock);
+	n = *counter;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
 static void pause_ms(int ms)
 {
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
@@ -163,6 +173,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	hold(false);
 	loader_close(loader);
 	loader = NULL;
 	mapping_free(map);
@@ -262,7 +273,7 @@ static void a_window_is_due_when_its_oldest_record_is(void **state)
 	assert_true(loader_deadline(loader) <= clock_mono_ms() + 280);
 	assert_int_equal(loader_tick(loader), 0);
 	if (clock_mono_ms() < from + 300) /* else the machine has other things to do */
-		assert_int_equal(server.taken, 0);
+		assert_int_equal(so_far(&server.taken), 0);
 	pause_ms(300);
 	assert_int_equal(loader_tick(loader), 0);
 	wait_for(&server.done, 1);
@@ -289,7 +300,7 @@ static void while_one_is_applied_the_next_collects(void **state)
 	now = clock_mono_ms();
 	assert_int_equal(loader_tick(loader), 0); /* it is due, and has to wait */
 	assert_true(loader_deadline(loader) > now);
-	assert_int_equal(server.taken, 1);
+	assert_int_equal(so_far(&server.taken), 1);
 	hold(false);
 	assert_int_equal(loader_end(loader, false), 0);
 	expect("[0 1 2][3 4 5 6 7 8 9]");
@@ -307,7 +318,7 @@ static void when_both_are_full_the_input_waits(void **state)
 	wait_for(&server.taken, 1);
 	assert_int_equal(pthread_create(&thread, NULL, let_go, NULL), 0);
 	records(1, 1);
-	assert_true(server.done >= 1);
+	assert_true(so_far(&server.done) >= 1);
 	pthread_join(thread, NULL);
 	assert_int_equal(loader_end(loader, false), 0);
 	expect("[0][1][]");
@@ -347,6 +358,23 @@ static void closing_waits_for_what_is_applied(void **state)
 	loader = NULL;
 	pthread_join(thread, NULL);
 	expect("[0]");
+}
+
+static void what_is_under_way_is_counted(void **state)
+{
+	struct loader_options o = usual;
+	pthread_t thread;
+
+	o.rows = 1;
+	begin(o);
+	hold(true);
+	records(0, 0);
+	wait_for(&server.taken, 1);
+	assert_int_equal(pthread_create(&thread, NULL, let_go, NULL), 0);
+	assert_int_equal(record(0), -1);
+	loader_abort(loader);
+	assert_int_equal(loader_counts(loader).commits, 1);
+	pthread_join(thread, NULL);
 }
 
 /* ---- acknowledgements ---- */
@@ -586,6 +614,7 @@ int main(void)
 		TEST(when_both_are_full_the_input_waits),
 		TEST(many_windows_hold_each_record_once),
 		TEST(closing_waits_for_what_is_applied),
+		TEST(what_is_under_way_is_counted),
 		TEST(nothing_is_acknowledged_before_it_is_applied),
 		TEST(of_a_window_that_was_cut_the_first_part_is_acknowledged),
 		TEST(of_a_window_that_failed_nothing_is_acknowledged),
