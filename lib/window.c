@@ -13,9 +13,10 @@ struct op {
 	const struct column_set *columns;
 	size_t values, key, ends, erased; /* offsets */
 	uint32_t values_n, values_cap, key_n, erased_n;
-	uint32_t record, target, segment;
-	enum row_kind kind;
-	bool erase; /* the key is deleted first, by the literals at `erased` */
+	uint32_t record, segment;
+	uint32_t target : 29;
+	uint32_t kind : 2;  /* enum row_kind */
+	uint32_t erase : 1; /* the key is deleted first, by the literals at `erased` */
 };
 
 /* The latest row of a key. The hash stands here too: a row that is not meant is not touched, which costs 100 ns. */
@@ -228,8 +229,11 @@ size_t window_records(const struct window *w)
 
 size_t window_bytes(const struct window *w)
 {
-	return w->lines.len + w->rows.len + w->records * sizeof(*w->record) +
-	    w->ops * sizeof(*w->op) + w->slots * sizeof(*w->slot);
+	/* Sorting takes its memory twice. */
+	size_t of_op = sizeof(*w->op) + 2 * sizeof(*w->sorted) + sizeof(*w->values);
+
+	return w->lines.len + w->rows.len + w->records * sizeof(*w->record) + w->ops * of_op +
+	    w->slots * sizeof(*w->slot);
 }
 
 const struct window_record *window_record(const struct window *w, size_t i)
@@ -730,7 +734,7 @@ static int emit(struct window *w, size_t n, bool erases, const struct each *each
 		if (!first) {
 			first = o;
 			run = (struct window_run){ .target = &w->mapping->target[o->target],
-				.kind = erases ? ROW_DELETE : o->kind,
+				.kind = erases ? ROW_DELETE : (enum row_kind)o->kind,
 				.columns = erases ? NULL : o->columns,
 				.values = w->values + i };
 		}

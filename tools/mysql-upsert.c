@@ -139,7 +139,7 @@ static int load(struct db *db, const struct mapping *m, struct writer *out)
 
 static struct options o = {
 	.db = { .timeout_ms = 30000 },
-	.loader = { .reduce = true, .interval_ms = 1000, .rows = 10000, .buffer = INT64_C(192) << 20 },
+	.loader = { .reduce = true, .interval_ms = 1000, .rows = 10000, .buffer = INT64_C(208) << 20 },
 };
 
 static const struct opt table[] = {
@@ -156,7 +156,7 @@ static const struct opt table[] = {
 	{ 0, "rows", "N", OPT_INT, &o.loader.rows, NULL, 1, 10000000,
 	    "commit at so many records, if the server is free (10000)" },
 	{ 0, "buffer", "SIZE", OPT_SIZE, &o.loader.buffer, NULL, 1, INT64_MAX,
-	    "memory for records that wait for the server (192M)" },
+	    "memory for records that wait for the server (208M)" },
 	{ 0, "no-reduce", NULL, OPT_FLAG, &o.no_reduce,
 	    .help = "send each record, in stream order: for tables with triggers or history" },
 	{ 0, "partial", NULL, OPT_FLAG, &o.loader.partial,
