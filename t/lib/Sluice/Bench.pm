@@ -10,7 +10,7 @@ use POSIX ();
 use Sluice;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(section compare once peak target figure skip report median);
+our @EXPORT = qw(section compare once peak cpu_of target figure skip report median);
 
 my (@targets, %figures, $section);
 
@@ -45,20 +45,31 @@ sub once
 	return { wall => $wall, cpu => $user + $sys, user => $user };
 }
 
-# compare({title, units, unit, rounds}, [NAME, COMMAND, SETUP] ..): the commands in turn, A B C A B C ..., so that
-# a machine that slows down slows all of them. Returns {NAME => {wall, cpu, best}}, medians of seconds.
+# The seconds of CPU that a process has taken since it began.
+sub cpu_of
+{
+	my ($pid) = @_;
+	my @stat = split / /, slurp("/proc/$pid/stat") =~ s/.*\) //sr;
+	return ($stat[11] + $stat[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+# compare({title, units, unit, rounds, server}, [NAME, COMMAND, SETUP] ..): the commands in turn, A B C A B C ..., so
+# that a machine that slows down slows all of them. Returns {NAME => {wall, cpu, best}}, medians of seconds; with the
+# process id of a server also {server}, the CPU that it took meanwhile.
 sub compare
 {
 	my ($o, @entries) = @_;
-	my (%wall, %cpu, %result);
+	my (%wall, %cpu, %server, %result);
 
 	print "  $o->{title}\n" if $o->{title};
 	for my $round (0 .. $o->{rounds}) {
 		for (@entries) {
 			my ($name, $command, $setup) = @$_;
 			system('bash', '-c', $setup) == 0 or die "bench: $setup\n" if $setup;
+			my $before = $o->{server} ? cpu_of($o->{server}) : 0;
 			my $t = once($command);
 			next unless $round; # the first warms the caches
+			push @{ $server{$name} }, cpu_of($o->{server}) - $before if $o->{server};
 			push @{ $wall{$name} }, $t->{wall};
 			push @{ $cpu{$name} }, $t->{cpu};
 		}
@@ -66,8 +77,10 @@ sub compare
 	for (map { $_->[0] } @entries) {
 		my $r = $result{$_} = { wall => median(@{ $wall{$_} }), cpu => median(@{ $cpu{$_} }),
 			best => (sort { $a <=> $b } @{ $wall{$_} })[0] };
-		printf "    %-58s %7.3f s  %8.1f %-12s cpu %6.3f s %8.1f\n", $_, $r->{wall}, $o->{units} / $r->{wall},
-		    $o->{unit}, $r->{cpu}, $o->{units} / ($r->{cpu} || 1e-9);
+		$r->{server} = median(@{ $server{$_} }) if $o->{server};
+		printf "    %-58s %7.3f s  %8.1f %-12s cpu %6.3f s %8.1f%s\n", $_, $r->{wall}, $o->{units} / $r->{wall},
+		    $o->{unit}, $r->{cpu}, $o->{units} / ($r->{cpu} || 1e-9),
+		    $o->{server} ? sprintf('  server %6.3f s', $r->{server}) : '';
 		figure($_, { %$r, units => $o->{units}, unit => $o->{unit} });
 	}
 	return \%result;
