@@ -159,6 +159,14 @@ sub choose
 	return $proxied ? one_of('tool at', 'cut at', 'cut at', 'connection') : one_of('tool', 'tool', 'connection');
 }
 
+# Nobody waits for anything that we know of: what the server is doing.
+sub stands_still
+{
+	my ($r, $p) = @_;
+	my @sessions = eval { $r->{db}->sql('SHOW FULL PROCESSLIST') };
+	push @{ $r->{problems} }, join "\n", 'nothing happens for two minutes: ' . $p->story, map { joined(@$_) } @sessions;
+}
+
 # Kills at a moment that the proxy chooses. Returns what happened then, if it did.
 sub strike_at
 {
@@ -171,7 +179,12 @@ sub strike_at
 	push @{ $r->{stories} }, "-- $how: $when $request";
 	$r->{proxy}->rule($when, $request, nth => 1 + int aim($what, 3), reset => one_of(0, 1), $victim ? (kill => $victim) : (),
 	    $how eq 'cut at' && rand() < 0.2 ? (refuse => rand 0.2) : ());
-	sleep 0.01 until $r->{proxy}->cuts > $before || !($how eq 'tool at' ? $p->running : grep { $_->running } @all);
+	my $deadline = time + 120;
+	until ($r->{proxy}->cuts > $before || !($how eq 'tool at' ? $p->running : grep { $_->running } @all)) {
+		sleep 0.01;
+		$r->stands_still($p) if time > $deadline;
+		last if time > $deadline;
+	}
 	my $hit = $r->{proxy}->cuts > $before;
 	$r->{proxy}->clear unless $hit;
 	aimed($what, $hit);
