@@ -12,8 +12,8 @@ struct tool_table {
 	void (*reset)(void); /* what the OPT_CALLs have gathered; the rest is put back by its pointers */
 };
 
-extern const struct tool_table jsonl_sink_table, kmock_table, kread_table, kwrite_table, lakecat_table,
-    mysql_upsert_table, partition_table, txgen_table;
+extern const struct tool_table jsonl_sink_table, kmock_table, kread_table, kwrite_table,
+    lakecat_table, mysql_upsert_table, partition_table, txgen_table;
 
 int jsonl_sink_main(int argc, char **argv);
 int kmock_main(int argc, char **argv);
