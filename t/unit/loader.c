@@ -218,9 +218,13 @@ static void records(int64_t from, int64_t to)
 
 static void expect(const char *windows)
 {
+	char *were;
+
 	pthread_mutex_lock(&lock);
-	assert_string_equal(buf_cstr(&server.windows), windows);
+	were = xstrdup(buf_cstr(&server.windows));
 	pthread_mutex_unlock(&lock);
+	assert_string_equal(were, windows);
+	free(were);
 }
 
 /* The offsets that were acknowledged, the latest only. */
