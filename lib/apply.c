@@ -32,7 +32,7 @@ struct task {
 	const struct window_move *move;
 	size_t moves;
 	size_t limit; /* records that are applied */
-	bool careful; /* record by record, as it were */
+	bool careful; /* in stream order, in groups, down to the record that is rejected */
 	struct window_move *sent; /* the moves of the last COMMIT that was sent; whether it was done is not known */
 	size_t sent_moves;
 	bool uncertain;
@@ -194,7 +194,7 @@ static enum db_result apply_group(struct apply *a, struct task *t, size_t from, 
 {
 	size_t middle = from + (to - from) / 2;
 	struct apply_counts before = a->sent;
-	enum db_result r = db_run(a->db, SPAN("SAVEPOINT sluice").p, SPAN("SAVEPOINT sluice").n, NULL);
+	enum db_result r = db_runf(a->db, "SAVEPOINT sluice");
 
 	if (r != DB_OK)
 		return r;

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POLL_MS 5 /* a window that is due while the server is busy: so soon it is looked at again */
+#define POLL_MS 5 /* while the server is busy: so soon it is looked at again */
 
 struct loader {
 	struct loader_options o;
@@ -279,14 +279,12 @@ static bool may_commit(const struct loader *l)
 
 int64_t loader_deadline(const struct loader *l)
 {
-	int64_t due;
-
-	if (!may_commit(l))
-		return -1;
-	due = l->oldest_ms + l->o.interval_ms;
-	if (!atomic_load(&l->idle) && due < l->looked_ms + POLL_MS)
+	/* While the thread works, it may fail, and perhaps no line comes any more that would notice. */
+	if (!atomic_load(&l->idle))
 		return l->looked_ms + POLL_MS;
-	return due;
+	if (l->code != EXIT_DONE)
+		return l->looked_ms;
+	return may_commit(l) ? l->oldest_ms + l->o.interval_ms : -1;
 }
 
 int loader_tick(struct loader *l)
@@ -464,4 +462,36 @@ void loader_abort(struct loader *l)
 	if (finish(l) < 0) /* of records that came before: that is what ended the run */
 		return;
 	fail(code, "%s", message);
+}
+
+/* ---- as a pump ---- */
+
+static int on_line(void *ctx, struct span text, uint64_t number, bool tail)
+{
+	return loader_line(ctx, text, number, tail);
+}
+
+static int64_t on_deadline(const void *ctx)
+{
+	return loader_deadline(ctx);
+}
+
+static int on_tick(void *ctx)
+{
+	return loader_tick(ctx);
+}
+
+static int on_end(void *ctx, bool stopped)
+{
+	return loader_end(ctx, stopped);
+}
+
+static void on_abort(void *ctx)
+{
+	loader_abort(ctx);
+}
+
+struct pump loader_pump(struct loader *l)
+{
+	return (struct pump){ l, on_line, on_deadline, on_tick, on_end, on_abort };
 }

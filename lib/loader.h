@@ -11,6 +11,7 @@
 #include "db.h"
 #include "io.h"
 #include "mapping.h"
+#include "pump.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,6 +46,9 @@ int64_t loader_deadline(const struct loader *l);
 int loader_tick(struct loader *l);
 int loader_end(struct loader *l, bool stopped);
 void loader_abort(struct loader *l);
+
+/* All of these, for pump_run. */
+struct pump loader_pump(struct loader *l);
 
 /* Waits for the window that is being applied, which counts too. */
 struct loader_counts loader_counts(struct loader *l);

@@ -545,3 +545,35 @@ void sink_abort(struct sink *s)
 		report();
 	fail(code, "%s", message);
 }
+
+/* ---- as a pump ---- */
+
+static int on_line(void *ctx, struct span text, uint64_t number, bool tail)
+{
+	return sink_line(ctx, text, number, tail);
+}
+
+static int64_t on_deadline(const void *ctx)
+{
+	return sink_deadline(ctx);
+}
+
+static int on_tick(void *ctx)
+{
+	return sink_tick(ctx);
+}
+
+static int on_end(void *ctx, bool stopped)
+{
+	return sink_end(ctx, stopped);
+}
+
+static void on_abort(void *ctx)
+{
+	sink_abort(ctx);
+}
+
+struct pump sink_pump(struct sink *s)
+{
+	return (struct pump){ s, on_line, on_deadline, on_tick, on_end, on_abort };
+}

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "io.h"
+#include "pump.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -69,6 +70,9 @@ int sink_end(struct sink *s, bool stopped);
 
 /* After a failure: append commits what came before a bad line; the message that stands stays. */
 void sink_abort(struct sink *s);
+
+/* All of these, for pump_run. */
+struct pump sink_pump(struct sink *s);
 
 struct sink_counts sink_counts(const struct sink *s);
 

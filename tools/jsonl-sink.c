@@ -151,31 +151,6 @@ static int check(void)
 	return r < 0 ? (int)report() : EXIT_DONE;
 }
 
-static int on_line(void *ctx, struct span text, uint64_t number, bool tail)
-{
-	return sink_line(ctx, text, number, tail);
-}
-
-static int64_t on_deadline(const void *ctx)
-{
-	return sink_deadline(ctx);
-}
-
-static int on_tick(void *ctx)
-{
-	return sink_tick(ctx);
-}
-
-static int on_end(void *ctx, bool stopped)
-{
-	return sink_end(ctx, stopped);
-}
-
-static void on_abort(void *ctx)
-{
-	sink_abort(ctx);
-}
-
 static void summary(const struct sink *s, const struct progress *p)
 {
 	struct sink_counts c = sink_counts(s);
@@ -193,6 +168,7 @@ static int run(void)
 	struct progress p;
 	struct writer acks;
 	struct sink *s;
+	struct pump to;
 	int code = EXIT_DONE;
 
 	sig_install(false);
@@ -201,7 +177,8 @@ static int run(void)
 	s = sink_open(&o.sink, &acks);
 	if (!s)
 		return (int)report();
-	if (pump_run(&(struct pump){ s, on_line, on_deadline, on_tick, on_end, on_abort }, &p) < 0)
+	to = sink_pump(s);
+	if (pump_run(&to, &p) < 0)
 		code = acks.broken && fail_code() == EXIT_IO ? EXIT_IO : (int)report();
 	else if (sink_counts(s).rejected > 0)
 		code = EXIT_REJECTED;

@@ -68,31 +68,6 @@ static int replay(struct db *db, const char *name, const struct mapping *m)
 
 /* ---- the stream ---- */
 
-static int on_line(void *ctx, struct span text, uint64_t number, bool tail)
-{
-	return loader_line(ctx, text, number, tail);
-}
-
-static int64_t on_deadline(const void *ctx)
-{
-	return loader_deadline(ctx);
-}
-
-static int on_tick(void *ctx)
-{
-	return loader_tick(ctx);
-}
-
-static int on_end(void *ctx, bool stopped)
-{
-	return loader_end(ctx, stopped);
-}
-
-static void on_abort(void *ctx)
-{
-	loader_abort(ctx);
-}
-
 static void summary(struct loader *l, const struct progress *p)
 {
 	struct loader_counts c = loader_counts(l);
@@ -114,6 +89,7 @@ static int load(struct db *db, const struct mapping *m, struct writer *out)
 {
 	struct progress p;
 	struct loader *l;
+	struct pump to;
 	int r;
 
 	sig_install(false);
@@ -123,7 +99,8 @@ static int load(struct db *db, const struct mapping *m, struct writer *out)
 	l = loader_open(db, m, &o.loader, out);
 	if (!l)
 		return -1;
-	r = pump_run(&(struct pump){ l, on_line, on_deadline, on_tick, on_end, on_abort }, &p);
+	to = loader_pump(l);
+	r = pump_run(&to, &p);
 	if (r < 0)
 		r = out->broken && fail_code() == EXIT_IO ? EXIT_IO : (int)report();
 	else if (loader_counts(l).rejected > 0)

@@ -282,6 +282,7 @@ static void a_window_is_due_when_its_oldest_record_is(void **state)
 	assert_int_equal(loader_tick(loader), 0);
 	wait_for(&server.done, 1);
 	expect("[0 1]");
+	loader_counts(loader); /* waits until the thread has nothing to do */
 	assert_int_equal(loader_deadline(loader), -1);
 	records(2, 2);
 	assert_int_equal(loader_end(loader, false), 0);
@@ -459,6 +460,25 @@ static void acknowledgements_that_cannot_be_written_end_the_run(void **state)
 
 /* ---- failures ---- */
 
+static void a_failure_is_noticed_though_nothing_more_comes(void **state)
+{
+	struct loader_options o = usual;
+
+	o.rows = 1;
+	begin(o);
+	server.refuse = 1;
+	hold(true);
+	records(0, 0);
+	wait_for(&server.taken, 1);
+	assert_true(loader_deadline(loader) >= 0);
+	assert_int_equal(loader_tick(loader), 0);
+	hold(false);
+	loader_counts(loader);
+	assert_in_range(loader_deadline(loader), 0, clock_mono_ms());
+	assert_int_equal(loader_tick(loader), -1);
+	expect_failure(EXIT_TRYAGAIN, "refused");
+}
+
 static void after_a_window_that_failed_nothing_is_applied(void **state)
 {
 	struct loader_options o = usual;
@@ -624,6 +644,7 @@ int main(void)
 		TEST(of_a_window_that_failed_nothing_is_acknowledged),
 		TEST(what_is_stored_already_is_acknowledged_too),
 		TEST(acknowledgements_that_cannot_be_written_end_the_run),
+		TEST(a_failure_is_noticed_though_nothing_more_comes),
 		TEST(after_a_window_that_failed_nothing_is_applied),
 		TEST(what_came_before_a_bad_line_is_applied),
 		TEST(if_that_fails_too_it_is_what_ended_the_run),
